@@ -1,0 +1,9 @@
+// One binding function per family; module.cpp calls them all.
+#pragma once
+#include <pybind11/pybind11.h>
+
+namespace pycompress {
+
+void bind_cpu(pybind11::module_& module);
+
+}  // namespace pycompress

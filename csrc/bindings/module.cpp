@@ -1,0 +1,7 @@
+// The extension module: one function per family registers its part.
+#include "bindings/families.h"
+
+PYBIND11_MODULE(_core, module) {
+  module.doc() = "Native kernels and engine of pycompress.";
+  pycompress::bind_cpu(module);
+}

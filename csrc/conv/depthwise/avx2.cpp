@@ -1,0 +1,8 @@
+#include "kernels.h"
+
+namespace pycompress {
+
+extern const DepthwiseKernels depthwise_avx2;
+const DepthwiseKernels depthwise_avx2 = {};
+
+}  // namespace pycompress

@@ -1,0 +1,8 @@
+#include "kernels.h"
+
+namespace pycompress {
+
+extern const DepthwiseKernels depthwise_neon;
+const DepthwiseKernels depthwise_neon = {};
+
+}  // namespace pycompress

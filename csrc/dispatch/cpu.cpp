@@ -1,0 +1,55 @@
+#include "dispatch/cpu.h"
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <cpuid.h>
+
+namespace pycompress {
+namespace {
+
+uint64_t xcr0() {
+  uint32_t lo = 0;
+  uint32_t hi = 0;
+  __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+  return (static_cast<uint64_t>(hi) << 32) | lo;
+}
+
+}  // namespace
+
+uint32_t cpu_features() {
+  uint32_t eax = 0;
+  uint32_t ebx = 0;
+  uint32_t ecx = 0;
+  uint32_t edx = 0;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0) return kNone;
+  constexpr uint32_t kFma = 1u << 12;
+  constexpr uint32_t kOsxsave = 1u << 27;
+  constexpr uint32_t kF16c = 1u << 29;
+  const uint32_t leaf1 = kFma | kOsxsave | kF16c;
+  if ((ecx & leaf1) != leaf1) return kNone;
+  const uint64_t state = xcr0();
+  constexpr uint64_t kYmm = 0x06;  // xmm and ymm
+  constexpr uint64_t kZmm = 0xe6;  // and opmask, upper zmm
+  if ((state & kYmm) != kYmm || __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return kNone;
+  uint32_t found = kNone;
+  if ((ebx & (1u << 5)) != 0) found |= kAvx2;
+  const uint32_t avx512 = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31);  // F, DQ, BW, VL
+  if ((found & kAvx2) != 0 && (state & kZmm) == kZmm && (ebx & avx512) == avx512) {
+    found |= kAvx512;
+    if ((ecx & (1u << 11)) != 0) found |= kAvx512Vnni;
+  }
+  return found;
+}
+
+}  // namespace pycompress
+
+#elif defined(__aarch64__) || defined(_M_ARM64)
+
+namespace pycompress {
+uint32_t cpu_features() { return kNeon; }  // Advanced SIMD is mandatory in AArch64
+}  // namespace pycompress
+
+#else
+namespace pycompress {
+uint32_t cpu_features() { return kNone; }
+}  // namespace pycompress
+#endif

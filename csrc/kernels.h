@@ -1,0 +1,171 @@
+// THE contract between the kernels and everything that calls them.
+//
+// A kernel set is one struct of function pointers per family, compiled for one instruction set. Kernels trust
+// their arguments: bindings and the engine check. A kernel file includes this header, its simd/ header and
+// intrinsics, and no STL: one STL header compiled under -mavx512f emits weak symbols that crash an older CPU.
+//
+// Integer results are bit-identical on every set; whatever feeds an integer is compiled with
+// -ffp-contract=off. Float results (softmax, layer norm, float gemm) are held to a tolerance.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+namespace pycompress {
+
+// ---- gemm ---------------------------------------------------------------------------------------------------
+
+enum class Out : int32_t { s32, f32, u8, s8 };
+
+// What a tile does to a sum before it stores it. Pointers are to column 0 (or row 0) of the whole result; a tile
+// adds its own offsets. With v a float32, each step rounded on its own:
+//
+//   acc  = sum(a * b) + init[n] - col_zero[n] * row_sum[m] - row_zero[m] * col_sum[n]        int32, exact
+//   s32:   store acc
+//   v    = float(acc) * scale[n] * row_scale[m] + bias[n] + residual[m][n]
+//   v    = min(max(v, lo), hi)
+//   f32:   store v
+//   u8/s8: store saturate(round_half_even(v) + out_zero)         scale, bias, lo, hi are in units of the output
+//
+// A null pointer leaves its term out. Float gemm: acc is the float32 sum, and the integer terms do not apply.
+struct Epilogue {
+  Out out = Out::s32;
+  const int32_t* init = nullptr;      // [N] bias - a_zero * col_sum + K * a_zero * b_zero
+  const int32_t* col_zero = nullptr;  // [N] zero point of B's columns, where not zero
+  const int32_t* row_sum = nullptr;   // [M] sums of A's rows, needed with col_zero
+  const int32_t* row_zero = nullptr;  // [M] zero points of A, one per row (dynamic quantization by row)
+  const int32_t* col_sum = nullptr;   // [N] sum(b) - K * b_zero, needed with row_zero
+  const float* scale = nullptr;       // [N]
+  const float* row_scale = nullptr;   // [M]
+  const float* bias = nullptr;        // [N]
+  const void* residual = nullptr;     // [M][ld]: float32 for f32 output; u8 or s8 as `out` says for integer output
+  int64_t residual_ld = 0;            // in elements
+  float residual_scale = 1.0f;        // integer residual: float(r - residual_zero) * residual_scale
+  int32_t residual_zero = 0;
+  float lo = -__builtin_huge_valf();
+  float hi = __builtin_huge_valf();
+  int32_t out_zero = 0;
+};
+
+// One tile: up to mr rows by one panel of nr columns, over all taps.
+//
+// A is read through row pointers, so a convolution is the same kernel with a longer table (indirect gemm):
+// rows[t * row_step + r] is row r of tap t, k elements long. k is a multiple of kr: the caller pads (B holds zeros there, so
+// what A reads past its end is only to be readable).
+// B is one packed panel: [taps][k / kr][nr][kr].
+struct TileArgs {
+  const void* const* rows;
+  int64_t row_step;
+  int64_t taps;
+  int64_t k;
+  const void* b;
+  int32_t row_count;  // 1..mr
+  int32_t col_count;  // 1..nr: how many columns are stored
+  int64_t row;        // of the tile's corner in the whole result
+  int64_t col;
+  void* c;      // the tile's corner
+  int64_t ldc;  // in elements
+  const Epilogue* epilogue;
+};
+
+// A set's tile for one element type. `flip` is XORed onto every byte of A as it is loaded (0x80 turns s8 into u8
+// or back), so that all sign pairs run in one loop: the tile multiplies a_signed ? s8 : u8 by s8.
+struct GemmKernel {
+  int32_t mr, nr, kr;
+  bool a_signed;                         // integer tiles: the type of A that the instruction wants
+  void (*tile)(const TileArgs& args);    // A as the instruction wants it
+  void (*tile_flip)(const TileArgs& args);  // A of the other signedness; null for float
+  void (*row_sums)(const uint8_t* a, int64_t k, bool is_signed, int32_t* sum);  // sum of k bytes of A; null for float
+};
+
+struct GemmKernels {
+  GemmKernel s8;   // int8 x int8 -> int32
+  GemmKernel f32;  // float32
+};
+
+// ---- depthwise convolution ----------------------------------------------------------------------------------
+
+// `pixels` output pixels of `channels` channels each: out[p][c] = sum over t of x[p * taps + t][c] * w[t][c].
+// x: pointers to the NHWC input (one padding row of zero points where a tap is outside).
+// w: [taps][channels_padded], int8 widened to int16, or float32. Epilogue columns are channels, rows are pixels.
+struct DepthwiseArgs {
+  const void* const* x;
+  int64_t pixels;
+  int64_t taps;
+  int64_t channels;
+  const void* w;
+  int64_t w_step;  // elements from one tap to the next
+  int64_t row;     // index of the first pixel in the whole result (for the residual)
+  void* y;
+  int64_t ldy;     // elements from one pixel to the next
+  const Epilogue* epilogue;
+};
+
+struct DepthwiseKernels {
+  void (*u8)(const DepthwiseArgs& args);  // u8 x s8
+  void (*s8)(const DepthwiseArgs& args);  // s8 x s8
+  void (*f32)(const DepthwiseArgs& args);
+};
+
+// ---- quantize -----------------------------------------------------------------------------------------------
+
+// q = saturate(round_half_even(x / scale) + zero), NaN to the low end.
+// step = 0: one scale (and zero) for all; step = 1: scale[i] and zero[i] belong to x[i] (channel axis innermost).
+struct QuantizeKernels {
+  void (*to_u8)(const float* x, int64_t n, const float* scale, const int32_t* zero, int64_t step, uint8_t* q);
+  void (*to_s8)(const float* x, int64_t n, const float* scale, const int32_t* zero, int64_t step, int8_t* q);
+  void (*from_u8)(const uint8_t* q, int64_t n, const float* scale, const int32_t* zero, int64_t step, float* x);
+  void (*from_s8)(const int8_t* q, int64_t n, const float* scale, const int32_t* zero, int64_t step, float* x);
+  void (*from_s32)(const int32_t* q, int64_t n, const float* scale, const int32_t* zero, int64_t step, float* x);
+  // Smallest and largest of the values that are not NaN; lo = +inf, hi = -inf when there is none.
+  void (*range)(const float* x, int64_t n, float* lo, float* hi);
+  void (*range_rows)(const float* x, int64_t n, float* lo, float* hi);  // lo[i] = min(lo[i], x[i]), hi likewise
+};
+
+// ---- pointwise ----------------------------------------------------------------------------------------------
+
+enum class Unary : int32_t {
+  identity, abs, neg, relu, leaky_relu, clip, sigmoid, hard_sigmoid, hard_swish, silu, tanh, gelu, gelu_tanh, erf, exp, log,
+  sqrt, reciprocal, square, floor, ceil, round, sign, softplus, elu, sin, cos,
+};
+
+enum class Binary : int32_t { add, sub, mul, div, min, max, pow };
+
+enum class Reduce : int32_t { sum, max, min, sum_square, sum_abs };
+
+struct PointwiseKernels {
+  // alpha, beta: leaky_relu slope; clip lo, hi; hard_sigmoid alpha, beta; elu alpha.
+  void (*unary)(Unary op, const float* x, int64_t n, float alpha, float beta, float* y);
+  // a_step, b_step: 1 = an array, 0 = one value for all.
+  void (*binary)(Binary op, const float* a, int64_t a_step, const float* b, int64_t b_step, int64_t n, float* y);
+  float (*reduce)(Reduce op, const float* x, int64_t n);
+  void (*reduce_rows)(Reduce op, const float* x, int64_t n, float* acc);  // acc[i] = op(acc[i], x[i])
+  void (*softmax)(const float* x, int64_t n, float* y);                  // one row
+  void (*layer_norm)(const float* x, int64_t n, const float* gamma, const float* beta, float eps, float* y);  // one row
+  void (*table)(const uint8_t* x, int64_t n, const uint8_t* table256, uint8_t* y);  // y = table[x], s8 as its bits
+  // Quantized a + b: v = float(a - a_zero) * a_scale + float(b - b_zero) * b_scale (scales in units of the output),
+  // clamped to [lo, hi], rounded half to even, + y_zero, saturated. is_signed: all three are s8, else u8.
+  struct AddArgs {
+    float a_scale, b_scale;
+    int32_t a_zero, b_zero, y_zero;
+    float lo, hi;
+    bool is_signed;
+  };
+  void (*add_q8)(const AddArgs& args, const void* a, const void* b, int64_t n, void* y);
+  void (*max_u8)(const uint8_t* x, int64_t n, uint8_t* acc);  // acc = max(acc, x)
+  void (*max_s8)(const int8_t* x, int64_t n, int8_t* acc);
+  void (*sum_u8)(const uint8_t* x, int64_t n, int32_t* acc);  // acc += x
+  void (*sum_s8)(const int8_t* x, int64_t n, int32_t* acc);
+};
+
+// ---- the set ------------------------------------------------------------------------------------------------
+
+struct KernelSet {
+  const char* name;
+  uint32_t needs;  // dispatch/cpu.h
+  const GemmKernels* gemm;
+  const DepthwiseKernels* depthwise;
+  const QuantizeKernels* quantize;
+  const PointwiseKernels* pointwise;
+};
+
+}  // namespace pycompress

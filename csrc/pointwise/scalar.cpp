@@ -1,0 +1,8 @@
+#include "kernels.h"
+
+namespace pycompress {
+
+extern const PointwiseKernels pointwise_scalar;
+const PointwiseKernels pointwise_scalar = {};
+
+}  // namespace pycompress
