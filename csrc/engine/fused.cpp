@@ -1,0 +1,261 @@
+#include "engine/fused.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "engine/activation_names.h"
+
+namespace pycompress {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// a * b / c, rounded to float once.
+float scaled(float a, float b, float c) {
+  return static_cast<float>(static_cast<double>(a) * static_cast<double>(b) /
+                            static_cast<double>(c));
+}
+
+float positive_scale(const NodeDef& node, const char* name) {
+  const float scale = node.number(name, 1.0f);
+  if (!(scale > 0.0f) || std::isinf(scale))
+    fail("attribute '" + std::string(name) + "' must be positive and finite");
+  return scale;
+}
+
+int32_t zero_in_range(const NodeDef& node, const char* name) {
+  const int64_t zero = node.integer(name, 0);
+  if (zero < -128 || zero > 255)
+    fail("attribute '" + std::string(name) + "' is out of the 8-bit range: " + str(zero));
+  return static_cast<int32_t>(zero);
+}
+
+template <typename T>
+std::vector<T> broadcast(std::vector<T> values, int64_t n, const char* name) {
+  if (values.size() == 1 && n != 1) values.assign(static_cast<size_t>(n), values[0]);
+  if (static_cast<int64_t>(values.size()) != n) {
+    fail("attribute '" + std::string(name) + "' must have 1 or " + str(n) + " values, found " +
+         str(static_cast<int64_t>(values.size())));
+  }
+  return values;
+}
+
+DType read_output_type(const NodeDef& node) {
+  const std::string name = node.text("y_dtype", "uint8");
+  if (name == "uint8") return DType::u8;
+  if (name == "int8") return DType::s8;
+  fail("attribute 'y_dtype' must be uint8 or int8, found '" + name + "'");
+}
+
+}  // namespace
+
+float Activation::lo() const {
+  if (op == Unary::relu) return 0.0f;
+  return op == Unary::clip ? alpha : -kInfinity;
+}
+
+float Activation::hi() const { return op == Unary::clip ? beta : kInfinity; }
+
+Activation read_activation(const NodeDef& node) {
+  Activation activation;
+  const std::string name = node.text("activation", "");
+  activation.op = unary_of(name);
+  const UnaryDefaults defaults = unary_defaults(activation.op);
+  activation.alpha = node.number("alpha", defaults.alpha);
+  activation.beta = node.number("beta", defaults.beta);
+  return activation;
+}
+
+Layer::Layer(const NodeDef& node, int channel_axis, int64_t channel_count) {
+  const Tensor& w = node.need_constant(1, "w");
+  if (channel_axis >= w.shape.rank())
+    fail("input 1 (w) has shape " + w.shape.str() + ", which lacks axis " + str(channel_axis));
+  channels = channel_count != 0 ? channel_count : w.shape[channel_axis];
+  activation = read_activation(node);
+  has_bias = node.has(2);
+  has_residual = node.has(3);
+
+  const std::vector<float> scales = node.numbers("w_scale");
+  const std::vector<int64_t> zeros = node.integers("w_zero");
+  const bool dynamic = node.flag("dynamic", false);
+  const bool fixed = node.has_attr("x_scale");
+  x_scale = positive_scale(node, "x_scale");
+  x_zero = zero_in_range(node, "x_zero");
+  integer_out = node.has_attr("y_scale");
+  y_scale = positive_scale(node, "y_scale");
+  y_zero = zero_in_range(node, "y_zero");
+  y_dtype = read_output_type(node);
+  res_scale = positive_scale(node, "res_scale");
+  res_zero = zero_in_range(node, "res_zero");
+  if (!integer_out) y_dtype = DType::f32;
+
+  if (is_integer8(w.dtype)) {
+    if (scales.empty()) fail("integer weights need the attribute 'w_scale'");
+    w_scale = broadcast(scales, channels, "w_scale");
+    if (std::any_of(zeros.begin(), zeros.end(), [](int64_t zero) { return zero != 0; })) {
+      for (int64_t zero : broadcast(zeros, channels, "w_zero"))
+        w_zero.push_back(static_cast<int32_t>(zero));
+    }
+    mode = fixed ? LayerMode::integer : dynamic ? LayerMode::dynamic : LayerMode::f32;
+  } else if (w.dtype != DType::f32) {
+    fail(std::string("input 1 (w) must be float32, int8 or uint8, found ") + dtype_name(w.dtype));
+  }
+  if (integer_out && mode != LayerMode::integer)
+    fail("attribute 'y_scale' needs integer weights and 'x_scale'");
+
+  if (has_bias) {
+    const Tensor& b = node.need_constant(2, "bias");
+    if (b.elements() != channels) {
+      fail("input 2 (bias) has shape " + b.shape.str() + ", wanted [" + str(channels) + "]");
+    }
+    if (b.dtype == DType::f32) {
+      bias.assign(b.as<float>(), b.as<float>() + channels);
+    } else if (b.dtype == DType::s32 && mode == LayerMode::integer) {
+      int_bias.assign(b.as<int32_t>(), b.as<int32_t>() + channels);
+    } else {
+      fail(std::string("input 2 (bias) must be float32, or int32 beside integer x; found ") +
+           dtype_name(b.dtype));
+    }
+    node.release(2);
+  }
+}
+
+Out Layer::out() const {
+  if (!integer_out || finishes()) return Out::f32;
+  return y_dtype == DType::u8 ? Out::u8 : Out::s8;
+}
+
+void Layer::check_inputs(const PlanContext& plan, const Shape& y) const {
+  if (mode == LayerMode::integer) {
+    if (!is_integer8(plan.dtype(0))) {
+      fail(std::string("input 0 (x) must be uint8 or int8, found ") + dtype_name(plan.dtype(0)));
+    }
+  } else {
+    plan.need_dtype(0, DType::f32, "x");
+  }
+  if (!has_residual) return;
+  plan.need_dtype(3, y_dtype, "residual");
+  if (plan.shape(3) != y) {
+    fail("input 3 (residual) has shape " + plan.shape(3).str() + ", wanted " + y.str());
+  }
+}
+
+std::vector<float> Layer::float_weights(const Tensor& w, int channel_axis) const {
+  const int64_t n = w.elements();
+  std::vector<float> out(static_cast<size_t>(n));
+  if (w.dtype == DType::f32) {
+    std::copy(w.as<float>(), w.as<float>() + n, out.begin());
+    return out;
+  }
+  const int64_t dim = w.shape[channel_axis];
+  const int64_t inner = w.shape.product(channel_axis + 1, w.shape.rank());
+  const int64_t groups =
+      channels / dim;  // conv_transpose: channel = group * dim + index on the axis
+  const int64_t outer = w.shape.product(0, channel_axis);
+  const int64_t per_group =
+      groups == 0 ? 1 : std::max<int64_t>(outer / std::max<int64_t>(groups, 1), 1);
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t o = i / (dim * inner);
+    const int64_t group = groups > 1 ? o / per_group : 0;
+    const auto c = static_cast<size_t>(group * dim + i / inner % dim);
+    const int32_t q = w.dtype == DType::u8 ? w.as<uint8_t>()[i] : w.as<int8_t>()[i];
+    out[static_cast<size_t>(i)] =
+        static_cast<float>(q - (w_zero.empty() ? 0 : w_zero[c])) * w_scale[c];
+  }
+  return out;
+}
+
+void Layer::finish_rows(const KernelSet& set, float* sums, int64_t rows, int64_t n, int64_t ld,
+                        const void* residual, int64_t residual_ld, void* y, int64_t ldy) const {
+  const PointwiseKernels& pointwise = *set.pointwise;
+  for (int64_t r = 0; r < rows; ++r) {
+    float* row = sums + r * ld;
+    if (integer_out && residual != nullptr) {
+      const auto* bytes = static_cast<const uint8_t*>(residual) + r * residual_ld;
+      for (int64_t i = 0; i < n; ++i) {
+        const int32_t q = y_dtype == DType::u8 ? bytes[i] : static_cast<int8_t>(bytes[i]);
+        row[i] += static_cast<float>(q - res_zero) * res_scale;
+      }
+    }
+    pointwise.unary(activation.op, row, n, activation.alpha, activation.beta, row);
+    if (!integer_out) continue;
+    if (y_dtype == DType::u8) {
+      set.quantize->to_u8(row, n, &y_scale, &y_zero, 0, static_cast<uint8_t*>(y) + r * ldy);
+    } else {
+      set.quantize->to_s8(row, n, &y_scale, &y_zero, 0, static_cast<int8_t*>(y) + r * ldy);
+    }
+  }
+}
+
+LayerEpilogue::LayerEpilogue(const Layer& layer, std::vector<int32_t> init, const int32_t* col_zero)
+    : layer_(&layer), init_(std::move(init)) {
+  base_.out = layer.out();
+  const float unit = base_.out == Out::f32 ? 1.0f : layer.y_scale;
+  if (layer.mode == LayerMode::integer) {
+    for (float w : layer.w_scale) scale_.push_back(scaled(layer.x_scale, w, unit));
+  }
+  for (float b : layer.bias) bias_.push_back(scaled(b, 1.0f, unit));
+  if (!layer.finishes()) {
+    base_.lo = scaled(layer.activation.lo(), 1.0f, unit);
+    base_.hi = scaled(layer.activation.hi(), 1.0f, unit);
+  }
+  base_.col_zero = col_zero;
+  base_.residual_scale = scaled(layer.res_scale, 1.0f, unit);
+  base_.residual_zero = layer.res_zero;
+  base_.out_zero = layer.y_zero;
+}
+
+Epilogue LayerEpilogue::epilogue(const void* residual, int64_t residual_ld) const {
+  Epilogue e = base_;
+  e.init = init_.empty() ? nullptr : init_.data();
+  e.scale = scale_.empty() ? nullptr : scale_.data();
+  e.bias = bias_.empty() ? nullptr : bias_.data();
+  e.residual = residual;
+  e.residual_ld = residual_ld;
+  return e;
+}
+
+Epilogue LayerEpilogue::dynamic_epilogue(const PackedB& packed, float x_scale, int32_t x_zero,
+                                         float* scale, int32_t* init, const void* residual,
+                                         int64_t residual_ld) const {
+  Epilogue e = epilogue(residual, residual_ld);
+  gemm_init(packed, x_zero, false, nullptr, init);
+  for (size_t i = 0; i < layer_->w_scale.size(); ++i)
+    scale[i] = scaled(x_scale, layer_->w_scale[i], 1.0f);
+  e.init = init;
+  e.scale = scale;
+  return e;
+}
+
+DynamicScale dynamic_scale(const KernelSet& set, ThreadPool* pool, const float* x, int64_t n) {
+  constexpr int64_t kPieces = 64;
+  float lo[kPieces];
+  float hi[kPieces];
+  const int threads = pool == nullptr ? 1 : pool->size();
+  const int64_t pieces = n < 65536 ? 1 : std::min<int64_t>(kPieces, threads);
+  parallel_for(pool, pieces, [&](int64_t piece, int) {
+    const int64_t begin = n * piece / pieces;
+    set.quantize->range(x + begin, n * (piece + 1) / pieces - begin, &lo[piece], &hi[piece]);
+  });
+  // Both ends include 0; max and min of floats do not depend on the pieces.
+  const float low = std::min(0.0f, *std::min_element(lo, lo + pieces));
+  const float high = std::max(0.0f, *std::max_element(hi, hi + pieces));
+  DynamicScale result;
+  if (low == high) return result;
+  result.scale = (high - low) / 255.0f;
+  const float zero = std::nearbyint(-low / result.scale);
+  result.zero = zero >= 255.0f ? 255 : zero > 0.0f ? static_cast<int32_t>(zero) : 0;
+  return result;
+}
+
+DynamicScale quantize_dynamic(const KernelSet& set, ThreadPool* pool, const float* x, int64_t n,
+                              uint8_t* q) {
+  const DynamicScale result = dynamic_scale(set, pool, x, n);
+  parallel_ranges(pool, n, 0.5, [&](int64_t begin, int64_t end) {
+    set.quantize->to_u8(x + begin, end - begin, &result.scale, &result.zero, 0, q + begin);
+  });
+  return result;
+}
+
+}  // namespace pycompress
