@@ -1,0 +1,54 @@
+"""Writes pycompress/_core.pyi from the built extension, or checks that it has not drifted.
+
+python tools/stub.py           writes the stub
+python tools/stub.py --check   exits 1 and prints the difference when they differ
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STUB = ROOT / "pycompress" / "_core.pyi"
+
+
+def generate() -> str:
+    """Return the stub of the extension that this interpreter imports, formatted."""
+    with tempfile.TemporaryDirectory() as folder:
+        _run("pybind11_stubgen", "pycompress._core", "--exit-code", "--output-dir", folder)
+        stub = Path(folder) / "pycompress" / "_core.pyi"
+        options = ("--config", str(ROOT / "pyproject.toml"), str(stub))
+        _run("ruff", "check", "--quiet", "--select", "I,F401,UP", "--fix", *options)
+        _run("ruff", "format", "--quiet", *options)
+        return stub.read_text()
+
+
+def _run(module: str, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", module, *arguments], check=True, cwd=ROOT)
+
+
+def main() -> int:
+    """Run the command line; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    check = parser.parse_args().check
+    fresh = generate()
+    if not check:
+        STUB.write_text(fresh)
+        return 0
+    committed = STUB.read_text() if STUB.exists() else ""
+    difference = difflib.unified_diff(
+        committed.splitlines(), fresh.splitlines(), "committed", "of the extension", lineterm=""
+    )
+    lines = list(difference)
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
