@@ -23,10 +23,12 @@ enum class Out : int32_t { s32, f32, u8, s8 };
 //   s32:   store acc
 //   v    = float(acc) * scale[n] * row_scale[m] + bias[n] + residual[m][n]
 //   v    = min(max(v, lo), hi)
-//   f32:   store v
+//   f32:   store v, NaN stays NaN
 //   u8/s8: store saturate(round_half_even(v) + out_zero)         scale, bias, lo, hi are in units of the output
+//          NaN goes to the low end: lo, or the type's smallest value
 //
 // A null pointer leaves its term out. Float gemm: acc is the float32 sum, and the integer terms do not apply.
+// A is here what the caller has: where a tile flips its sign, `init` accounts for the difference (gemm_init()).
 struct Epilogue {
   Out out = Out::s32;
   const int32_t* init = nullptr;      // [N] bias - a_zero * col_sum + K * a_zero * b_zero
@@ -74,7 +76,10 @@ struct GemmKernel {
   bool a_signed;                         // integer tiles: the type of A that the instruction wants
   void (*tile)(const TileArgs& args);    // A as the instruction wants it
   void (*tile_flip)(const TileArgs& args);  // A of the other signedness; null for float
-  void (*row_sums)(const uint8_t* a, int64_t k, bool is_signed, int32_t* sum);  // sum of k bytes of A; null for float
+  // The same for weights that hold -128, where the fast tiles are exact in [-127, 127] only; else null.
+  void (*tile_wide)(const TileArgs& args);
+  void (*tile_wide_flip)(const TileArgs& args);
+  void (*row_sums)(const uint8_t* a, int64_t k, bool is_signed, int32_t* sum);  // *sum = sum of k bytes of A; null for float
 };
 
 struct GemmKernels {

@@ -26,6 +26,7 @@ struct AlignedBuffer {
 struct PackedB {
   const KernelSet* set = nullptr;
   bool is_float = false;
+  bool has_min = false;  // a weight of -128, which tiles may have to treat apart (tile_wide)
   int64_t taps = 1, k = 0, n = 0;  // k: depth of one tap, before padding to kr
   int64_t k_padded = 0;
   size_t panel_bytes = 0;
@@ -42,8 +43,8 @@ PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t 
 PackedB pack_b_f32(const KernelSet& set, const float* b, int64_t taps, int64_t k, int64_t n, int64_t tap_stride, int64_t k_stride,
                    int64_t n_stride);
 
-// init[n] of the epilogue: bias[n] (or 0) - a_zero * col_sum[n], for a_zero in the type of A as the caller has it. With
-// col_zero, the tile's own term -col_zero * row_sum is all that remains.
+// init[n] of the epilogue, for A and a_zero in the type that the caller has them in: bias[n] (or 0) - a_zero * col_sum[n],
+// and what it takes to undo the tile's flip of A's sign. row_sum and row_zero of the epilogue are in the caller's type too.
 void gemm_init(const PackedB& b, int32_t a_zero, bool a_signed, const int32_t* bias, int32_t* init);
 
 // Where row m of tap t of A lies. Contiguous A: one tap, rows = a + m * lda. Convolution: a table of pointers.
@@ -55,8 +56,8 @@ struct MatrixA {
   bool readable_tail = false;      // k_padded elements of every row may be read (else a row's tail is copied)
 };
 
-// C[M, N] = epilogue(A . B). c: the type that epilogue.out says. epilogue.row_sum is filled in here when B has zero points
-// and the caller left it null. Bits do not depend on the pool.
+// C[M, N] = epilogue(A . B). c: the type that epilogue.out says. Filled in here where needed and left null by the caller:
+// init (as for a_zero = 0), col_zero, row_sum, and col_sum when row_zero is there. Bits do not depend on the pool.
 void gemm(const MatrixA& a, const PackedB& b, int64_t m, const Epilogue& epilogue, void* c, int64_t ldc, ThreadPool* pool);
 
 }  // namespace pycompress

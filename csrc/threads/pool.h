@@ -1,6 +1,7 @@
 // A pool of threads that sleep between jobs. No spinning: a spinning pool takes milliseconds from its neighbours on a shared
 // core. After fork() the child starts its own threads at the first job.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <memory>
 
@@ -22,7 +23,9 @@ class ThreadPool {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  State& state();
+
+  std::atomic<State*> state_{nullptr};  // the threads, started at the first job of this process
   int size_;
 };
 

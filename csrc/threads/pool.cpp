@@ -1,0 +1,209 @@
+#include "threads/pool.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+namespace pycompress {
+namespace {
+
+thread_local bool t_inside_task = false;
+
+// How many fork() calls lie between the first process and this one. A pool whose threads were started under
+// another count has none in this process.
+std::atomic<int> g_forks{0};
+
+std::mutex g_default_mutex;
+std::shared_ptr<ThreadPool> g_default_pool;  // under g_default_mutex
+int g_default_threads = 0;                   // 0: as many as this process may use
+
+void watch_forks() {
+#if defined(__unix__) || defined(__APPLE__)
+  // The mutex is held across fork(), so that the child never finds it locked by a thread it does not have.
+  static const int registered = pthread_atfork([] { g_default_mutex.lock(); }, [] { g_default_mutex.unlock(); },
+                                               [] {
+                                                 g_forks.fetch_add(1);
+                                                 g_default_mutex.unlock();
+                                               });
+  (void)registered;
+#endif
+}
+
+int usable_cpus() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
+#endif
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+class InsideTask {
+ public:
+  InsideTask() : before_(t_inside_task) { t_inside_task = true; }
+  ~InsideTask() { t_inside_task = before_; }
+  InsideTask(const InsideTask&) = delete;
+  InsideTask& operator=(const InsideTask&) = delete;
+
+ private:
+  bool before_;
+};
+
+}  // namespace
+
+// One generation of threads. `open` says that the job at hand still takes workers: the caller closes it when
+// the tasks have run out, so it never waits for a thread that did not wake up in time.
+struct ThreadPool::State {
+  explicit State(int size) : forks(g_forks.load()) {
+    try {
+      for (int worker = 1; worker < size; ++worker) threads.emplace_back([this, worker] { serve(worker); });
+    } catch (...) {
+      stop();
+      throw;
+    }
+  }
+
+  void stop() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex);
+      stopping = true;
+    }
+    wake.notify_all();
+    for (std::thread& thread : threads) thread.join();
+  }
+
+  void serve(int worker) {
+    uint64_t seen = 0;
+    std::unique_lock<std::mutex> lock(mutex);
+    for (;;) {
+      wake.wait(lock, [&] { return stopping || (open && job != seen); });
+      if (stopping) return;
+      seen = job;
+      ++working;
+      lock.unlock();
+      work(worker);
+      lock.lock();
+      if (--working == 0) done.notify_one();
+    }
+  }
+
+  // Takes tasks until there are none. After an exception nobody takes another one.
+  void work(int worker) {
+    const InsideTask inside;
+    try {
+      for (int64_t task = next.fetch_add(1); task < tasks; task = next.fetch_add(1)) fn(context, task, worker);
+    } catch (...) {
+      next.store(tasks);
+      const std::lock_guard<std::mutex> lock(mutex);
+      if (!failure) failure = std::current_exception();
+    }
+  }
+
+  void run(int64_t count, void (*body)(void*, int64_t, int), void* data) {
+    const std::lock_guard<std::mutex> my_turn(turn);
+    {
+      const std::lock_guard<std::mutex> lock(mutex);
+      fn = body;
+      context = data;
+      tasks = count;
+      next.store(0);
+      open = true;
+      ++job;
+    }
+    if (count - 1 >= static_cast<int64_t>(threads.size())) {
+      wake.notify_all();
+    } else {
+      for (int64_t i = 1; i < count; ++i) wake.notify_one();
+    }
+    work(0);
+    std::unique_lock<std::mutex> lock(mutex);
+    open = false;
+    done.wait(lock, [&] { return working == 0; });
+    if (failure) std::rethrow_exception(std::exchange(failure, nullptr));
+  }
+
+  const int forks;
+  std::mutex turn;  // held for a whole job: jobs take turns
+  std::mutex mutex;
+  std::condition_variable wake, done;
+  uint64_t job = 0;
+  bool open = false, stopping = false;
+  int working = 0;
+  void (*fn)(void*, int64_t, int) = nullptr;
+  void* context = nullptr;
+  int64_t tasks = 0;
+  std::atomic<int64_t> next{0};
+  std::exception_ptr failure;
+  std::vector<std::thread> threads;
+};
+
+ThreadPool::ThreadPool(int threads) : size_(threads) {
+  if (threads < 1) {
+    throw std::invalid_argument("threads must be at least 1, got " + std::to_string(threads));
+  }
+  watch_forks();
+}
+
+ThreadPool::~ThreadPool() {
+  State* state = state_.load();
+  // After a fork the threads of the parent's state do not exist and its locks are in an unknown state: leave it.
+  if (state == nullptr || state->forks != g_forks.load()) return;
+  state->stop();
+  delete state;
+}
+
+int ThreadPool::size() const { return size_; }
+
+ThreadPool::State& ThreadPool::state() {
+  State* found = state_.load(std::memory_order_acquire);
+  if (found != nullptr && found->forks == g_forks.load(std::memory_order_relaxed)) return *found;
+  State* fresh = new State(size_);
+  if (state_.compare_exchange_strong(found, fresh)) return *fresh;
+  fresh->stop();  // another thread was first
+  delete fresh;
+  return *found;
+}
+
+void ThreadPool::run(int64_t tasks, void (*fn)(void* context, int64_t task, int worker), void* context) {
+  if (tasks <= 0) return;
+  if (size_ == 1 || tasks == 1 || t_inside_task) {
+    for (int64_t task = 0; task < tasks; ++task) fn(context, task, 0);
+    return;
+  }
+  state().run(tasks, fn, context);
+}
+
+std::shared_ptr<ThreadPool> default_pool() {
+  watch_forks();
+  const std::lock_guard<std::mutex> lock(g_default_mutex);
+  if (!g_default_pool) {
+    if (g_default_threads == 0) g_default_threads = usable_cpus();
+    g_default_pool = std::make_shared<ThreadPool>(g_default_threads);
+  }
+  return g_default_pool;
+}
+
+void set_default_threads(int threads) {
+  auto pool = std::make_shared<ThreadPool>(threads);
+  std::shared_ptr<ThreadPool> old;  // destroyed, and its threads joined, outside the lock
+  const std::lock_guard<std::mutex> lock(g_default_mutex);
+  g_default_threads = threads;
+  old = std::exchange(g_default_pool, std::move(pool));
+}
+
+int default_threads() { return default_pool()->size(); }
+
+}  // namespace pycompress
