@@ -5,5 +5,6 @@
 namespace pycompress {
 
 void bind_cpu(pybind11::module_& module);
+void bind_gemm(pybind11::module_& module);
 
 }  // namespace pycompress

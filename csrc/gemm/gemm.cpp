@@ -6,7 +6,8 @@
 namespace pycompress {
 namespace {
 
-// Rows of A that are worked through against one panel after the other should stay in L2, next to the panel.
+// Rows of A that are worked through against one panel after the other should stay in L2, next to
+// the panel.
 constexpr int64_t kGroupBytes = 256 * 1024;
 constexpr int64_t kGroupRows = 384;
 
@@ -19,7 +20,8 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t bytes_of(Out out) { return out == Out::s32 || out == Out::f32 ? 4 : 1; }
 
 struct Job {
-  Job(const MatrixA& matrix, const PackedB& packed, int64_t rows, const Epilogue& ends, void* out, int64_t ld)
+  Job(const MatrixA& matrix, const PackedB& packed, int64_t rows, const Epilogue& ends, void* out,
+      int64_t ld)
       : a(matrix),
         b(packed),
         kernel(packed.is_float ? packed.set->gemm->f32 : packed.set->gemm->s8),
@@ -34,7 +36,8 @@ struct Job {
     } else {
       tile = flip ? kernel.tile_flip : kernel.tile;
     }
-    // A table has the kernel's own height. Contiguous rows are spread evenly: 7 rows as 4 + 3, not 6 + 1.
+    // A table has the kernel's own height. Contiguous rows are spread evenly: 7 rows as 4 + 3, not
+    // 6 + 1.
     blocks = ceil_div(m, kernel.mr);
     height = a.table != nullptr ? kernel.mr : ceil_div(m, blocks);
     blocks = ceil_div(m, height);
@@ -53,7 +56,8 @@ struct Job {
   int64_t blocks, height, panels;
 };
 
-// The row pointers of some blocks of A. Rows whose padding in depth could lie outside of A are copied.
+// The row pointers of some blocks of A. Rows whose padding in depth could lie outside of A are
+// copied.
 class Rows {
  public:
   void gather(const Job& job, int64_t first, int64_t last) {
@@ -72,13 +76,14 @@ class Rows {
     const int64_t count = std::min(job.m, last * job.height) - row0;
     pointers_.resize(static_cast<size_t>(count));
     for (int64_t r = 0; r < count; ++r) {
-      pointers_[static_cast<size_t>(r)] = static_cast<const char*>(a.data) + (row0 + r) * a.lda * job.element;
+      pointers_[static_cast<size_t>(r)] =
+          static_cast<const char*>(a.data) + (row0 + r) * a.lda * job.element;
     }
     table = pointers_.data();
     if (!padded) return;
     // Only the last rows can be so near to the end of A.
     const int64_t past = job.b.k_padded - job.b.k;
-    int64_t from = a.lda == 0 ? 0 : std::max<int64_t>(0, job.m - ceil_div(past, a.lda));
+    int64_t from = a.lda <= 0 ? 0 : std::max<int64_t>(0, job.m - ceil_div(past, a.lda));
     from = std::clamp<int64_t>(from - row0, 0, count);
     copy(job, from, count);
   }
@@ -108,7 +113,8 @@ class Rows {
   std::vector<uint8_t> copies_;
 };
 
-void run_range(const Job& job, int64_t first_block, int64_t last_block, int64_t first_panel, int64_t last_panel) {
+void run_range(const Job& job, int64_t first_block, int64_t last_block, int64_t first_panel,
+               int64_t last_panel) {
   thread_local Rows rows;  // grows to what the largest group needs
   rows.gather(job, first_block, last_block);
   TileArgs args;
@@ -132,27 +138,34 @@ void run_range(const Job& job, int64_t first_block, int64_t last_block, int64_t 
   }
 }
 
-// Rows in groups that stay in cache, and columns split further when that leaves threads without work.
+// Rows in groups that stay in cache, and columns split further when that leaves threads without
+// work.
 struct Split {
   int64_t block_step, panel_step;
+  bool parallel;
 };
 
 Split split(const Job& job, int64_t threads) {
   const int64_t depth = std::max<int64_t>(1, job.b.taps * job.b.k);
-  const int64_t group_rows = std::clamp<int64_t>(kGroupBytes / (depth * job.element), 4 * job.height, kGroupRows);
-  Split s{std::max<int64_t>(1, std::min(job.blocks, group_rows / job.height)), job.panels};
+  const int64_t group_rows =
+      std::clamp<int64_t>(kGroupBytes / (depth * job.element), 4 * job.height, kGroupRows);
+  Split s{std::max<int64_t>(1, std::min(job.blocks, group_rows / job.height)), job.panels, false};
   if (threads == 1) return s;
   const int64_t macs = job.m * job.b.n * depth;
-  const int64_t wanted = std::min(macs / (job.b.is_float ? kFloatTaskMacs : kTaskMacs), 4 * threads);
+  const int64_t wanted =
+      std::min(macs / (job.b.is_float ? kFloatTaskMacs : kTaskMacs), 4 * threads);
   if (wanted < 2) return s;
+  s.parallel = true;
   int64_t groups = ceil_div(job.blocks, s.block_step);
-  if (groups < wanted) s.panel_step = ceil_div(job.panels, std::min(job.panels, ceil_div(wanted, groups)));
+  if (groups < wanted)
+    s.panel_step = ceil_div(job.panels, std::min(job.panels, ceil_div(wanted, groups)));
   const int64_t columns = ceil_div(job.panels, s.panel_step);
   if (groups * columns < wanted) {
     groups = std::min(job.blocks, ceil_div(wanted, columns));
     s.block_step = ceil_div(job.blocks, groups);
   } else if (groups > 1) {
-    s.block_step = ceil_div(job.blocks, ceil_div(groups, threads) * threads);  // the same work for every thread
+    s.block_step = ceil_div(job.blocks,
+                            ceil_div(groups, threads) * threads);  // the same work for every thread
   }
   return s;
 }
@@ -162,21 +175,23 @@ void sum_rows(const Job& job, int32_t* sums, ThreadPool* pool) {
   constexpr int64_t kChunk = 64;
   const MatrixA& a = job.a;
   const int64_t bytes = job.m * job.b.taps * job.b.k;
-  parallel_for(bytes < kTaskMacs ? nullptr : pool, ceil_div(job.m, kChunk), [&](int64_t chunk, int) {
-    const int64_t end = std::min(job.m, (chunk + 1) * kChunk);
-    for (int64_t m = chunk * kChunk; m < end; ++m) {
-      int32_t total = 0;
-      for (int64_t t = 0; t < job.b.taps; ++t) {
-        const void* row = a.table == nullptr
-                              ? static_cast<const uint8_t*>(a.data) + m * a.lda
-                              : a.table[(m / job.height * job.b.taps + t) * job.height + m % job.height];
-        int32_t part = 0;
-        job.kernel.row_sums(static_cast<const uint8_t*>(row), job.b.k, a.is_signed, &part);
-        total += part;
-      }
-      sums[m] = total;
-    }
-  });
+  parallel_for(
+      bytes < kTaskMacs ? nullptr : pool, ceil_div(job.m, kChunk), [&](int64_t chunk, int) {
+        const int64_t end = std::min(job.m, (chunk + 1) * kChunk);
+        for (int64_t m = chunk * kChunk; m < end; ++m) {
+          int32_t total = 0;
+          for (int64_t t = 0; t < job.b.taps; ++t) {
+            const void* row =
+                a.table == nullptr
+                    ? static_cast<const uint8_t*>(a.data) + m * a.lda
+                    : a.table[(m / job.height * job.b.taps + t) * job.height + m % job.height];
+            int32_t part = 0;
+            job.kernel.row_sums(static_cast<const uint8_t*>(row), job.b.k, a.is_signed, &part);
+            total += part;
+          }
+          sums[m] = total;
+        }
+      });
 }
 
 // What an integer tile needs and the caller left out.
@@ -200,7 +215,8 @@ void complete(Job& job, ThreadPool* pool) {
 
 }  // namespace
 
-void gemm_init(const PackedB& b, int32_t a_zero, bool a_signed, const int32_t* bias, int32_t* init) {
+void gemm_init(const PackedB& b, int32_t a_zero, bool a_signed, const int32_t* bias,
+               int32_t* init) {
   // The tile sees a + shift. Unsigned arithmetic: sums wrap, and the final one fits.
   const bool tile_signed = b.set->gemm->s8.a_signed;
   const int32_t shift = a_signed == tile_signed ? 0 : (a_signed ? 128 : -128);
@@ -214,17 +230,20 @@ void gemm_init(const PackedB& b, int32_t a_zero, bool a_signed, const int32_t* b
   }
 }
 
-void gemm(const MatrixA& a, const PackedB& b, int64_t m, const Epilogue& epilogue, void* c, int64_t ldc, ThreadPool* pool) {
+void gemm(const MatrixA& a, const PackedB& b, int64_t m, const Epilogue& epilogue, void* c,
+          int64_t ldc, ThreadPool* pool) {
   if (m <= 0 || b.n <= 0) return;
   Job job(a, b, m, epilogue, c, ldc);
   if (!b.is_float) complete(job, pool);
   const Split s = split(job, pool == nullptr ? 1 : pool->size());
   const int64_t columns = ceil_div(job.panels, s.panel_step);
-  parallel_for(pool, ceil_div(job.blocks, s.block_step) * columns, [&](int64_t task, int) {
-    const int64_t block = task / columns * s.block_step;
-    const int64_t panel = task % columns * s.panel_step;
-    run_range(job, block, std::min(job.blocks, block + s.block_step), panel, std::min(job.panels, panel + s.panel_step));
-  });
+  parallel_for(s.parallel ? pool : nullptr, ceil_div(job.blocks, s.block_step) * columns,
+               [&](int64_t task, int) {
+                 const int64_t block = task / columns * s.block_step;
+                 const int64_t panel = task % columns * s.panel_step;
+                 run_range(job, block, std::min(job.blocks, block + s.block_step), panel,
+                           std::min(job.panels, panel + s.panel_step));
+               });
 }
 
 }  // namespace pycompress

@@ -1,4 +1,5 @@
-// The gemm driver: packed weights, blocking, edges and threads, once for every instruction set and element type.
+// The gemm driver: packed weights, blocking, edges and threads, once for every instruction set and
+// element type.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -17,12 +18,15 @@ struct AlignedBuffer {
   size_t size() const { return size_; }
 
  private:
-  struct Free { void operator()(uint8_t* p) const; };
+  struct Free {
+    void operator()(uint8_t* p) const;
+  };
   std::unique_ptr<uint8_t, Free> data_;
   size_t size_ = 0;
 };
 
-// Weights in panels of nr columns for one kernel set: [ceil(N / nr)][taps][k_padded / kr][nr][kr], zeros in the padding.
+// Weights in panels of nr columns for one kernel set: [ceil(N / nr)][taps][k_padded / kr][nr][kr],
+// zeros in the padding.
 struct PackedB {
   const KernelSet* set = nullptr;
   bool is_float = false;
@@ -31,33 +35,44 @@ struct PackedB {
   int64_t k_padded = 0;
   size_t panel_bytes = 0;
   AlignedBuffer panels;
-  std::vector<int32_t> col_sum;   // [N] sum over taps and k of (b - b_zero), exact
-  std::vector<int32_t> col_zero;  // [N] b_zero in the signed domain of the panels; empty when all are zero
-  const void* panel(int64_t index) const { return panels.data() + static_cast<size_t>(index) * panel_bytes; }
+  std::vector<int32_t> col_sum;  // [N] sum over taps and k of (b - b_zero), exact
+  std::vector<int32_t>
+      col_zero;  // [N] b_zero in the signed domain of the panels; empty when all are zero
+  const void* panel(int64_t index) const {
+    return panels.data() + static_cast<size_t>(index) * panel_bytes;
+  }
 };
 
-// b: element (t, k, n) at b[t * tap_stride + k * k_stride + n * n_stride]. u8 is shifted into s8 (b ^ 0x80, zero point - 128). b_zero: [N] or
-// null, in the type of b. Throws std::invalid_argument when a sum over taps * k could leave int32.
-PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t taps, int64_t k, int64_t n, int64_t tap_stride,
-                    int64_t k_stride, int64_t n_stride, const int32_t* b_zero);
-PackedB pack_b_f32(const KernelSet& set, const float* b, int64_t taps, int64_t k, int64_t n, int64_t tap_stride, int64_t k_stride,
-                   int64_t n_stride);
+// b: element (t, k, n) at b[t * tap_stride + k * k_stride + n * n_stride]. u8 is shifted into s8 (b
+// ^ 0x80, zero point - 128). b_zero: [N] or null, in the type of b. Throws std::invalid_argument
+// when a sum over taps * k could leave int32.
+PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t taps, int64_t k,
+                    int64_t n, int64_t tap_stride, int64_t k_stride, int64_t n_stride,
+                    const int32_t* b_zero);
+PackedB pack_b_f32(const KernelSet& set, const float* b, int64_t taps, int64_t k, int64_t n,
+                   int64_t tap_stride, int64_t k_stride, int64_t n_stride);
 
-// init[n] of the epilogue, for A and a_zero in the type that the caller has them in: bias[n] (or 0) - a_zero * col_sum[n],
-// and what it takes to undo the tile's flip of A's sign. row_sum and row_zero of the epilogue are in the caller's type too.
+// init[n] of the epilogue, for A and a_zero in the type that the caller has them in: bias[n] (or 0)
+// - a_zero * col_sum[n], and what it takes to undo the tile's flip of A's sign. row_sum and
+// row_zero of the epilogue are in the caller's type too.
 void gemm_init(const PackedB& b, int32_t a_zero, bool a_signed, const int32_t* bias, int32_t* init);
 
-// Where row m of tap t of A lies. Contiguous A: one tap, rows = a + m * lda. Convolution: a table of pointers.
+// Where row m of tap t of A lies. Contiguous A: one tap, rows = a + m * lda. Convolution: a table
+// of pointers.
 struct MatrixA {
-  const void* data = nullptr;      // contiguous, when `table` is null
-  int64_t lda = 0;                 // in elements
-  const void* const* table = nullptr;  // [m / mr blocks][taps][mr]: mr = the set's, rows past M repeat the last
-  bool is_signed = false;          // integer A
-  bool readable_tail = false;      // k_padded elements of every row may be read (else a row's tail is copied)
+  const void* data = nullptr;  // contiguous, when `table` is null
+  int64_t lda = 0;             // in elements
+  const void* const* table =
+      nullptr;             // [m / mr blocks][taps][mr]: mr = the set's, rows past M repeat the last
+  bool is_signed = false;  // integer A
+  bool readable_tail =
+      false;  // k_padded elements of every row may be read (else a row's tail is copied)
 };
 
-// C[M, N] = epilogue(A . B). c: the type that epilogue.out says. Filled in here where needed and left null by the caller:
-// init (as for a_zero = 0), col_zero, row_sum, and col_sum when row_zero is there. Bits do not depend on the pool.
-void gemm(const MatrixA& a, const PackedB& b, int64_t m, const Epilogue& epilogue, void* c, int64_t ldc, ThreadPool* pool);
+// C[M, N] = epilogue(A . B). c: the type that epilogue.out says. Filled in here where needed and
+// left null by the caller: init (as for a_zero = 0), col_zero, row_sum, and col_sum when row_zero
+// is there. Bits do not depend on the pool.
+void gemm(const MatrixA& a, const PackedB& b, int64_t m, const Epilogue& epilogue, void* c,
+          int64_t ldc, ThreadPool* pool);
 
 }  // namespace pycompress

@@ -17,8 +17,8 @@ constexpr size_t kSlack = 256;  // a tile may prefetch or load a little past the
 
 int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
-PackedB empty_panels(const KernelSet& set, const GemmKernel& kernel, int64_t taps, int64_t k, int64_t n,
-                     size_t element_bytes) {
+PackedB empty_panels(const KernelSet& set, const GemmKernel& kernel, int64_t taps, int64_t k,
+                     int64_t n, size_t element_bytes) {
   PackedB packed;
   packed.set = &set;
   packed.taps = taps;
@@ -26,18 +26,20 @@ PackedB empty_panels(const KernelSet& set, const GemmKernel& kernel, int64_t tap
   packed.n = n;
   packed.k_padded = round_up(k, kernel.kr);
   packed.panel_bytes = static_cast<size_t>(taps * packed.k_padded * kernel.nr) * element_bytes;
-  packed.panels = AlignedBuffer(packed.panel_bytes * static_cast<size_t>((n + kernel.nr - 1) / kernel.nr));
+  packed.panels =
+      AlignedBuffer(packed.panel_bytes * static_cast<size_t>((n + kernel.nr - 1) / kernel.nr));
   std::memset(packed.panels.data(), 0, packed.panels.size());
   return packed;
 }
 
 // Copies element (t, k, n) to its place in the panels; `convert` takes (value, n).
 template <typename From, typename To, typename Convert>
-void fill_panels(const PackedB& packed, const GemmKernel& kernel, const From* b, int64_t tap_stride, int64_t k_stride,
-                 int64_t n_stride, const Convert& convert) {
+void fill_panels(const PackedB& packed, const GemmKernel& kernel, const From* b, int64_t tap_stride,
+                 int64_t k_stride, int64_t n_stride, const Convert& convert) {
   const int64_t kr = kernel.kr;
   for (int64_t first = 0; first < packed.n; first += kernel.nr) {
-    To* panel = reinterpret_cast<To*>(packed.panels.data() + static_cast<size_t>(first / kernel.nr) * packed.panel_bytes);
+    To* panel = reinterpret_cast<To*>(packed.panels.data() +
+                                      static_cast<size_t>(first / kernel.nr) * packed.panel_bytes);
     const int64_t columns = std::min<int64_t>(kernel.nr, packed.n - first);
     for (int64_t t = 0; t < packed.taps; ++t) {
       for (int64_t k = 0; k < packed.k; ++k) {
@@ -49,12 +51,16 @@ void fill_panels(const PackedB& packed, const GemmKernel& kernel, const From* b,
   }
 }
 
-// The largest |sum| that any A can reach in one column: |a - a_zero| is at most 255, whatever the types.
+// The largest |sum| that any A can reach in one column: |a - a_zero| is at most 255, whatever the
+// types.
 void require_int32(int64_t depth, int64_t worst) {
   constexpr int64_t kMaxA = 255;
   if (worst <= std::numeric_limits<int32_t>::max() / kMaxA) return;
-  throw std::invalid_argument("gemm: depth " + std::to_string(depth) + " with these weights can leave int32: sum(|b - b_zero|) * 255 reaches " +
-                              std::to_string(worst * kMaxA) + " in one column, more than 2147483647 (a depth of 66311 is safe for weights in [-127, 127])");
+  throw std::invalid_argument(
+      "gemm: depth " + std::to_string(depth) +
+      " with these weights can leave int32: sum(|b - b_zero|) * 255 reaches " +
+      std::to_string(worst * kMaxA) +
+      " in one column, more than 2147483647 (a depth of 66311 is safe for weights in [-127, 127])");
 }
 
 }  // namespace
@@ -64,18 +70,21 @@ AlignedBuffer::AlignedBuffer(size_t bytes) : size_(bytes) {
   data_.reset(static_cast<uint8_t*>(::operator new(total, std::align_val_t(kAlignment))));
 }
 
-void AlignedBuffer::Free::operator()(uint8_t* p) const { ::operator delete(p, std::align_val_t(kAlignment)); }
+void AlignedBuffer::Free::operator()(uint8_t* p) const {
+  ::operator delete(p, std::align_val_t(kAlignment));
+}
 
-PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t taps, int64_t k, int64_t n, int64_t tap_stride,
-                    int64_t k_stride, int64_t n_stride, const int32_t* b_zero) {
+PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t taps, int64_t k,
+                    int64_t n, int64_t tap_stride, int64_t k_stride, int64_t n_stride,
+                    const int32_t* b_zero) {
   const GemmKernel& kernel = set.gemm->s8;
   PackedB packed = empty_panels(set, kernel, taps, k, n, 1);
   const int32_t shift = b_signed ? 0 : 128;  // u8 becomes s8
   const uint8_t flip = b_signed ? 0 : 0x80;
   std::vector<int64_t> sum(static_cast<size_t>(n)), worst(static_cast<size_t>(n));
   bool has_min = false;
-  fill_panels<uint8_t, int8_t>(packed, kernel, static_cast<const uint8_t*>(b), tap_stride, k_stride, n_stride,
-                               [&](uint8_t byte, int64_t column) {
+  fill_panels<uint8_t, int8_t>(packed, kernel, static_cast<const uint8_t*>(b), tap_stride, k_stride,
+                               n_stride, [&](uint8_t byte, int64_t column) {
                                  const auto value = static_cast<int8_t>(byte ^ flip);
                                  const int32_t zero = b_zero == nullptr ? 0 : b_zero[column];
                                  const int32_t centred = value + shift - zero;
@@ -88,19 +97,22 @@ PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t 
   packed.has_min = has_min;
   packed.col_sum.assign(sum.begin(), sum.end());
   packed.col_zero.resize(static_cast<size_t>(n));
-  for (size_t i = 0; i < packed.col_zero.size(); ++i) packed.col_zero[i] = (b_zero == nullptr ? 0 : b_zero[i]) - shift;
-  if (std::all_of(packed.col_zero.begin(), packed.col_zero.end(), [](int32_t zero) { return zero == 0; })) {
+  for (size_t i = 0; i < packed.col_zero.size(); ++i)
+    packed.col_zero[i] = (b_zero == nullptr ? 0 : b_zero[i]) - shift;
+  if (std::all_of(packed.col_zero.begin(), packed.col_zero.end(),
+                  [](int32_t zero) { return zero == 0; })) {
     packed.col_zero.clear();
   }
   return packed;
 }
 
-PackedB pack_b_f32(const KernelSet& set, const float* b, int64_t taps, int64_t k, int64_t n, int64_t tap_stride, int64_t k_stride,
-                   int64_t n_stride) {
+PackedB pack_b_f32(const KernelSet& set, const float* b, int64_t taps, int64_t k, int64_t n,
+                   int64_t tap_stride, int64_t k_stride, int64_t n_stride) {
   const GemmKernel& kernel = set.gemm->f32;
   PackedB packed = empty_panels(set, kernel, taps, k, n, sizeof(float));
   packed.is_float = true;
-  fill_panels<float, float>(packed, kernel, b, tap_stride, k_stride, n_stride, [](float value, int64_t) { return value; });
+  fill_panels<float, float>(packed, kernel, b, tap_stride, k_stride, n_stride,
+                            [](float value, int64_t) { return value; });
   return packed;
 }
 

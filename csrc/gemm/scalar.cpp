@@ -1,10 +1,12 @@
-// 4x16 tiles in plain C++: the set that runs anywhere, and the definition that the others are read against.
+// 4x16 tiles in plain C++: the set that runs anywhere, and the definition that the others are read
+// against.
 //
 //                     B step   b [16 columns]
 //   A step [4 rows]
 //     row r           acc[r][16]           r = 0..3
 //
-// kr = 1, so that there are no tails in depth; sums are unsigned, so that they wrap as the vector instructions do.
+// kr = 1, so that there are no tails in depth; sums are unsigned, so that they wrap as the vector
+// instructions do.
 #include "kernels.h"
 
 namespace pycompress {
@@ -12,7 +14,8 @@ namespace {
 
 constexpr int32_t kMr = 4, kNr = 16;
 
-// Float to integer: half to even in the default rounding mode. |v| <= 1024 decides nothing, since the result saturates.
+// Float to integer: half to even in the default rounding mode. |v| <= 1024 decides nothing, since
+// the result saturates.
 int32_t round_saturated(float v, const Epilogue& e, int32_t low, int32_t high) {
   const float lo = e.lo > -1024.0f ? e.lo : -1024.0f;
   const float hi = e.hi < 1024.0f ? e.hi : 1024.0f;
@@ -27,9 +30,11 @@ float residual_f32(const TileArgs& args, int64_t r, int64_t n) {
   const int64_t at = (args.row + r) * e.residual_ld + args.col + n;
   switch (e.out) {
     case Out::u8:
-      return static_cast<float>(static_cast<const uint8_t*>(e.residual)[at] - e.residual_zero) * e.residual_scale;
+      return static_cast<float>(static_cast<const uint8_t*>(e.residual)[at] - e.residual_zero) *
+             e.residual_scale;
     case Out::s8:
-      return static_cast<float>(static_cast<const int8_t*>(e.residual)[at] - e.residual_zero) * e.residual_scale;
+      return static_cast<float>(static_cast<const int8_t*>(e.residual)[at] - e.residual_zero) *
+             e.residual_scale;
     default:
       return static_cast<const float*>(e.residual)[at];
   }
@@ -57,8 +62,10 @@ void store_int(const TileArgs& args, int64_t r, int64_t n, uint32_t acc) {
   const int64_t row = args.row + r;
   const int64_t col = args.col + n;
   if (e.init != nullptr) acc += static_cast<uint32_t>(e.init[col]);
-  if (e.col_zero != nullptr) acc -= static_cast<uint32_t>(e.col_zero[col]) * static_cast<uint32_t>(e.row_sum[row]);
-  if (e.row_zero != nullptr) acc -= static_cast<uint32_t>(e.row_zero[row]) * static_cast<uint32_t>(e.col_sum[col]);
+  if (e.col_zero != nullptr)
+    acc -= static_cast<uint32_t>(e.col_zero[col]) * static_cast<uint32_t>(e.row_sum[row]);
+  if (e.row_zero != nullptr)
+    acc -= static_cast<uint32_t>(e.row_zero[row]) * static_cast<uint32_t>(e.col_sum[col]);
   const auto sum = static_cast<int32_t>(acc);
   if (e.out == Out::s32) {
     static_cast<int32_t*>(args.c)[r * args.ldc + n] = sum;
@@ -112,7 +119,8 @@ void row_sums_scalar(const uint8_t* a, int64_t k, bool is_signed, int32_t* sum) 
 
 extern const GemmKernels gemm_scalar;
 const GemmKernels gemm_scalar = {
-    {kMr, kNr, 1, true, gemm_tile_4x16_s8_scalar<0>, gemm_tile_4x16_s8_scalar<0x80>, nullptr, nullptr, row_sums_scalar},
+    {kMr, kNr, 1, true, gemm_tile_4x16_s8_scalar<0>, gemm_tile_4x16_s8_scalar<0x80>, nullptr,
+     nullptr, row_sums_scalar},
     {kMr, kNr, 1, true, gemm_tile_4x16_f32_scalar, nullptr, nullptr, nullptr, nullptr},
 };
 

@@ -23,8 +23,8 @@ namespace {
 
 thread_local bool t_inside_task = false;
 
-// How many fork() calls lie between the first process and this one. A pool whose threads were started under
-// another count has none in this process.
+// How many fork() calls lie between the first process and this one. A pool whose threads were
+// started under another count has none in this process.
 std::atomic<int> g_forks{0};
 
 std::mutex g_default_mutex;
@@ -33,12 +33,14 @@ int g_default_threads = 0;                   // 0: as many as this process may u
 
 void watch_forks() {
 #if defined(__unix__) || defined(__APPLE__)
-  // The mutex is held across fork(), so that the child never finds it locked by a thread it does not have.
-  static const int registered = pthread_atfork([] { g_default_mutex.lock(); }, [] { g_default_mutex.unlock(); },
-                                               [] {
-                                                 g_forks.fetch_add(1);
-                                                 g_default_mutex.unlock();
-                                               });
+  // The mutex is held across fork(), so that the child never finds it locked by a thread it does
+  // not have.
+  static const int registered =
+      pthread_atfork([] { g_default_mutex.lock(); }, [] { g_default_mutex.unlock(); },
+                     [] {
+                       g_forks.fetch_add(1);
+                       g_default_mutex.unlock();
+                     });
   (void)registered;
 #endif
 }
@@ -64,12 +66,14 @@ class InsideTask {
 
 }  // namespace
 
-// One generation of threads. `open` says that the job at hand still takes workers: the caller closes it when
-// the tasks have run out, so it never waits for a thread that did not wake up in time.
+// One generation of threads. `open` says that the job at hand still takes workers: the caller
+// closes it when the tasks have run out, so it never waits for a thread that did not wake up in
+// time.
 struct ThreadPool::State {
   explicit State(int size) : forks(g_forks.load()) {
     try {
-      for (int worker = 1; worker < size; ++worker) threads.emplace_back([this, worker] { serve(worker); });
+      for (int worker = 1; worker < size; ++worker)
+        threads.emplace_back([this, worker] { serve(worker); });
     } catch (...) {
       stop();
       throw;
@@ -104,7 +108,8 @@ struct ThreadPool::State {
   void work(int worker) {
     const InsideTask inside;
     try {
-      for (int64_t task = next.fetch_add(1); task < tasks; task = next.fetch_add(1)) fn(context, task, worker);
+      for (int64_t task = next.fetch_add(1); task < tasks; task = next.fetch_add(1))
+        fn(context, task, worker);
     } catch (...) {
       next.store(tasks);
       const std::lock_guard<std::mutex> lock(mutex);
@@ -159,7 +164,8 @@ ThreadPool::ThreadPool(int threads) : size_(threads) {
 
 ThreadPool::~ThreadPool() {
   State* state = state_.load();
-  // After a fork the threads of the parent's state do not exist and its locks are in an unknown state: leave it.
+  // After a fork the threads of the parent's state do not exist and its locks are in an unknown
+  // state: leave it.
   if (state == nullptr || state->forks != g_forks.load()) return;
   state->stop();
   delete state;
@@ -177,7 +183,8 @@ ThreadPool::State& ThreadPool::state() {
   return *found;
 }
 
-void ThreadPool::run(int64_t tasks, void (*fn)(void* context, int64_t task, int worker), void* context) {
+void ThreadPool::run(int64_t tasks, void (*fn)(void* context, int64_t task, int worker),
+                     void* context) {
   if (tasks <= 0) return;
   if (size_ == 1 || tasks == 1 || t_inside_task) {
     for (int64_t task = 0; task < tasks; ++task) fn(context, task, 0);

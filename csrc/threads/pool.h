@@ -1,5 +1,5 @@
-// A pool of threads that sleep between jobs. No spinning: a spinning pool takes milliseconds from its neighbours on a shared
-// core. After fork() the child starts its own threads at the first job.
+// A pool of threads that sleep between jobs. No spinning: a spinning pool takes milliseconds from
+// its neighbours on a shared core. After fork() the child starts its own threads at the first job.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -16,9 +16,10 @@ class ThreadPool {
 
   int size() const;
 
-  // Calls fn(context, task, worker) for task = 0..tasks-1, worker in [0, size()); returns when all are done. Tasks are handed out in
-  // order, one at a time. Jobs from several threads take turns; a job started inside a task runs alone in that task.
-  // The first exception thrown by a task is rethrown here.
+  // Calls fn(context, task, worker) for task = 0..tasks-1, worker in [0, size()); returns when all
+  // are done. Tasks are handed out in order, one at a time. Jobs from several threads take turns; a
+  // job started inside a task runs alone in that task. The first exception thrown by a task is
+  // rethrown here.
   void run(int64_t tasks, void (*fn)(void* context, int64_t task, int worker), void* context);
 
  private:
@@ -36,7 +37,9 @@ void parallel_for(ThreadPool* pool, int64_t tasks, const Body& body) {
     for (int64_t i = 0; i < tasks; ++i) body(i, 0);
     return;
   }
-  auto call = [](void* context, int64_t task, int worker) { (*static_cast<const Body*>(context))(task, worker); };
+  auto call = [](void* context, int64_t task, int worker) {
+    (*static_cast<const Body*>(context))(task, worker);
+  };
   pool->run(tasks, call, const_cast<Body*>(&body));
 }
 
