@@ -9,6 +9,16 @@ namespace {
 constexpr OpEntry kOps[] = {
 //  name                 make                inputs     outputs
     {"Identity",         make_identity,      1, 1,      1},
+    {"Reshape",          make_reshape,       2, 2,      1},
+    {"Flatten",          make_flatten,       1, 1,      1},
+    {"Squeeze",          make_squeeze,       1, 2,      1},
+    {"Unsqueeze",        make_unsqueeze,     2, 2,      1},
+    {"Shape",            make_shape,         1, 1,      1},
+    {"Size",             make_size,          1, 1,      1},
+    {"Transpose",        make_transpose,     1, 1,      1},
+    {"Concat",           make_concat,        1, kMany,  1},
+    {"Split",            make_split,         1, 2,      kMany},
+    {"Slice",            make_slice,         3, 5,      1},
 };
 // clang-format on
 

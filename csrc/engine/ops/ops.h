@@ -11,5 +11,16 @@ using OpPtr = std::unique_ptr<Op>;
 
 // view.cpp
 OpPtr make_identity(const NodeDef& node);
+OpPtr make_reshape(const NodeDef& node);
+OpPtr make_flatten(const NodeDef& node);
+OpPtr make_squeeze(const NodeDef& node);
+OpPtr make_unsqueeze(const NodeDef& node);
+OpPtr make_shape(const NodeDef& node);
+OpPtr make_size(const NodeDef& node);
+// transpose.cpp, concat.cpp, slice.cpp
+OpPtr make_transpose(const NodeDef& node);
+OpPtr make_concat(const NodeDef& node);
+OpPtr make_split(const NodeDef& node);
+OpPtr make_slice(const NodeDef& node);
 
 }  // namespace pycompress

@@ -1,0 +1,226 @@
+// The native program, from Python.
+#include "engine/program.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+
+#include "bindings/families.h"
+#include "dispatch/dispatch.h"
+#include "engine/plan.h"
+
+namespace pycompress {
+namespace {
+
+namespace py = pybind11;
+
+std::string found(const py::array& array) { return py::str(array.dtype()).cast<std::string>(); }
+
+std::optional<DType> dtype_of(const py::dtype& dtype) {
+  if (dtype.byteorder() == '>') return std::nullopt;
+  const char kind = dtype.kind();
+  const auto size = dtype.itemsize();
+  if (kind == 'f')
+    return size == 4   ? std::optional(DType::f32)
+           : size == 8 ? std::optional(DType::f64)
+                       : std::nullopt;
+  if (kind == 'i') {
+    if (size == 1) return DType::s8;
+    if (size == 4) return DType::s32;
+    if (size == 8) return DType::s64;
+  }
+  if (kind == 'u' && size == 1) return DType::u8;
+  if (kind == 'b') return DType::b8;
+  return std::nullopt;
+}
+
+Tensor tensor_of(const py::array& array, const std::string& what) {
+  const std::optional<DType> dtype = dtype_of(array.dtype());
+  if (!dtype) {
+    fail(what + " has dtype " + found(array) +
+         "; the engine takes float32, float64, uint8, int8, int32, int64 and bool");
+  }
+  if ((array.flags() & py::array::c_style) == 0) fail(what + " must be C-contiguous");
+  Tensor tensor;
+  tensor.dtype = *dtype;
+  if (array.ndim() > kMaxRank)
+    fail(what + " has " + str(array.ndim()) + " dimensions, at most " + str(kMaxRank) +
+         " are possible");
+  for (py::ssize_t i = 0; i < array.ndim(); ++i) tensor.shape.push(array.shape(i));
+  tensor.data = const_cast<void*>(array.data());
+  return tensor;
+}
+
+py::dtype numpy_dtype(DType dtype) { return py::dtype(dtype_name(dtype)); }
+
+AttrValue attr_of(const py::handle& value, const std::string& name) {
+  if (py::isinstance<py::bool_>(value)) return static_cast<int64_t>(value.cast<bool>());
+  if (py::isinstance<py::int_>(value)) return value.cast<int64_t>();
+  if (py::isinstance<py::float_>(value)) return value.cast<double>();
+  if (py::isinstance<py::str>(value)) return value.cast<std::string>();
+  if (py::isinstance<py::bytes>(value)) return static_cast<std::string>(value.cast<py::bytes>());
+  if (py::isinstance<py::array>(value)) {
+    const auto array = py::array::ensure(value, py::array::c_style);
+    const Tensor tensor = tensor_of(array, "attribute '" + name + "'");
+    const auto* bytes = static_cast<const uint8_t*>(tensor.data);
+    return AttrArray{tensor.dtype, tensor.shape,
+                     std::vector<uint8_t>(bytes, bytes + tensor.bytes())};
+  }
+  // NumPy scalars.
+  if (py::hasattr(value, "item") && py::hasattr(value, "dtype"))
+    return attr_of(value.attr("item")(), name);
+  if (py::isinstance<py::list>(value) || py::isinstance<py::tuple>(value)) {
+    const auto items = py::reinterpret_borrow<py::sequence>(value);
+    std::vector<int64_t> integers;
+    std::vector<double> numbers;
+    std::string words;
+    bool whole = true;
+    bool text = false;
+    for (const py::handle item : items) {
+      const AttrValue one = attr_of(item, name);
+      if (const auto* i = std::get_if<int64_t>(&one)) {
+        integers.push_back(*i);
+        numbers.push_back(static_cast<double>(*i));
+      } else if (const auto* x = std::get_if<double>(&one)) {
+        whole = false;
+        numbers.push_back(*x);
+      } else if (const auto* s = std::get_if<std::string>(&one)) {
+        text = true;
+        words += (words.empty() ? "" : ",") + *s;
+      } else {
+        fail("attribute '" + name + "' is a list of what the engine does not know");
+      }
+    }
+    if (text) return words;
+    if (whole) return integers;
+    return numbers;
+  }
+  fail("attribute '" + name + "' has a type that the engine does not know: " +
+       py::str(py::type::handle_of(value)).cast<std::string>());
+}
+
+int add_constant(Program& program, const py::array& array) {
+  const Tensor tensor = tensor_of(array, "constant");
+  // The last reader may let go without holding the GIL.
+  std::shared_ptr<void> owner(new py::array(array), [](void* kept) {
+    const py::gil_scoped_acquire gil;
+    delete static_cast<py::array*>(kept);
+  });
+  return program.constant(tensor, std::move(owner));
+}
+
+std::vector<int> add_node(Program& program, const std::string& op, const std::string& name,
+                          const std::vector<int>& inputs, int outputs, const py::dict& attrs) {
+  Attrs converted;
+  for (const auto& [key, value] : attrs) {
+    const auto attr = key.cast<std::string>();
+    try {
+      converted.emplace(attr, attr_of(value, attr));
+    } catch (const std::invalid_argument& e) {
+      fail(op + " '" + name + "': " + e.what());
+    }
+  }
+  const py::gil_scoped_release nogil;
+  return program.add(op, name, inputs, outputs, converted);
+}
+
+std::vector<Tensor> check_inputs(Program& program, const std::vector<py::array>& arrays) {
+  const auto& ids = program.input_ids();
+  if (arrays.size() != ids.size()) {
+    fail("the program takes " + std::to_string(ids.size()) + " inputs, found " +
+         std::to_string(arrays.size()));
+  }
+  std::vector<Tensor> tensors;
+  for (size_t i = 0; i < arrays.size(); ++i) {
+    const ProgramValue& value = program.values()[static_cast<size_t>(ids[i])];
+    const std::string what = "input '" + value.name + "'";
+    const Tensor tensor = tensor_of(arrays[i], what);
+    if (tensor.dtype != value.tensor.dtype) {
+      fail(what + " must be " + dtype_name(value.tensor.dtype) + ", found " + found(arrays[i]));
+    }
+    tensors.push_back(tensor);
+  }
+  return tensors;
+}
+
+py::list run(Program& program, const std::vector<py::array>& arrays) {
+  const std::vector<Tensor> inputs = check_inputs(program, arrays);
+  std::vector<void*> in;
+  for (const Tensor& tensor : inputs) in.push_back(tensor.data);
+  std::vector<void*> out;
+  py::list results;
+  std::unique_ptr<Lease> lease;
+  {
+    const py::gil_scoped_release nogil;
+    lease = std::make_unique<Lease>(program.plan_for(inputs));
+  }
+  for (const PlannedValue& value : lease->plan().outputs()) {
+    py::array array(numpy_dtype(value.dtype),
+                    std::vector<py::ssize_t>(value.shape.begin(), value.shape.end()));
+    out.push_back(array.mutable_data());
+    results.append(std::move(array));
+  }
+  {
+    const py::gil_scoped_release nogil;
+    (*lease)->run(in, out, program.profiling(), program.poison());
+    lease.reset();
+  }
+  return results;
+}
+
+py::list profile(Program& program) {
+  py::list rows;
+  for (const auto& node : program.nodes()) {
+    const int64_t calls = node->calls;
+    if (calls == 0) continue;
+    rows.append(py::make_tuple(node->name, node->entry->name, calls,
+                               static_cast<double>(node->nanoseconds) * 1e-9));
+  }
+  return rows;
+}
+
+py::dict stats(Program& program) {
+  const ProgramStats all = program.stats();
+  py::dict out;
+  out["arena_bytes"] = all.arena_bytes;
+  out["constant_bytes"] = all.constant_bytes;
+  out["plans"] = all.plans;
+  out["steps"] = all.steps;
+  out["folded"] = all.folded;
+  return out;
+}
+
+}  // namespace
+
+void bind_program(py::module_& module) {
+  module.def("program_ops", &op_names, "Names of the operators that a Program can run.");
+  py::class_<Program>(module, "Program",
+                      "A model's operators, planned per signature of input shapes.")
+      .def(py::init([](int threads) {
+             if (threads < 1) fail("threads must be at least 1, got " + std::to_string(threads));
+             return std::make_unique<Program>(active_set(), threads);
+           }),
+           py::arg("threads") = 1)
+      .def("constant", &add_constant, py::arg("array"))
+      .def(
+          "input",
+          [](Program& program, const std::string& name, const py::object& dtype, bool by_value) {
+            const auto wanted = dtype_of(py::dtype::from_args(dtype));
+            if (!wanted)
+              fail("input '" + name + "' has a dtype that the engine does not take: " +
+                   py::str(dtype).cast<std::string>());
+            return program.input(name, *wanted, by_value);
+          },
+          py::arg("name"), py::arg("dtype"), py::arg("by_value") = false)
+      .def("add", &add_node, py::arg("op"), py::arg("name"), py::arg("inputs"), py::arg("outputs"),
+           py::arg("attrs"))
+      .def("finish", &Program::finish, py::arg("outputs"))
+      .def("run", &run, py::arg("inputs"))
+      .def("set_profiling", &Program::set_profiling, py::arg("on"))
+      .def("set_poison", &Program::set_poison, py::arg("on"))
+      .def("profile", &profile)
+      .def("stats", &stats);
+}
+
+}  // namespace pycompress
