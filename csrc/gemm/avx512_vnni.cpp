@@ -1,8 +1,139 @@
+// 6x64 tiles for AVX-512 VNNI, int8 and float32.
+//
+//                          B step   b0 [16 cols x 4k]  b1        b2        b3          float32: 16
+//                          cols x 1k
+//   A step [6 rows x 4k]
+//     row r, broadcast ->           acc[r][0]          acc[r][1] acc[r][2] acc[r][3]   r = 0..5
+//
+//   24 accumulators + 4 of B + 1 of A (+ 1 flip) = 30 of 32 zmm registers.
+//
+// vpdpbusd multiplies unsigned A by signed B. It wraps rather than saturates, so signed A runs as a
+// ^ 0x80 = a + 128, and the epilogue's init takes 128 * sum(b) off again, exactly. Rows and vectors
+// of columns are template parameters: an edge tile is the same loop with fewer registers, and only
+// the last vector of columns is masked.
+#include <immintrin.h>
+
+#include "gemm/epilogue_avx512.h"
 #include "kernels.h"
 
 namespace pycompress {
+namespace {
+
+constexpr int32_t kMr = 6, kNr = 64, kVectors = kNr / kLanes;
+
+[[gnu::always_inline]] inline __m512i broadcast4(const uint8_t* p) {
+  int32_t four;
+  __builtin_memcpy(&four, p, sizeof(four));
+  return _mm512_set1_epi32(four);
+}
+
+template <int R, int V, bool kFlip>
+void gemm_tile_6x64_s8_avx512_vnni(const TileArgs& args) {
+  __m512i acc[R][V];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (int j = 0; j < V; ++j) acc[r][j] = _mm512_setzero_si512();
+  }
+  const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
+  const uint8_t* b = static_cast<const uint8_t*>(args.b);
+  for (int64_t t = 0; t < args.taps; ++t) {
+    const uint8_t* a[R];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+      a[r] = static_cast<const uint8_t*>(args.rows[t * args.row_step + r]);
+    for (int64_t k = 0; k < args.k; k += 4, b += kNr * 4) {
+      __m512i bv[V];
+#pragma GCC unroll 16
+      for (int j = 0; j < V; ++j) bv[j] = _mm512_load_si512(b + j * 64);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) {
+        __m512i av = broadcast4(a[r] + k);
+        if (kFlip) av = _mm512_xor_si512(av, flip);
+#pragma GCC unroll 16
+        for (int j = 0; j < V; ++j) acc[r][j] = _mm512_dpbusd_epi32(acc[r][j], av, bv[j]);
+      }
+    }
+  }
+  finish_s32<R, V>(args, Columns<V>(args.col_count), acc);
+}
+
+template <int R, int V>
+void gemm_tile_6x64_f32_avx512(const TileArgs& args) {
+  __m512 acc[R][V];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (int j = 0; j < V; ++j) acc[r][j] = _mm512_setzero_ps();
+  }
+  const float* b = static_cast<const float*>(args.b);
+  for (int64_t t = 0; t < args.taps; ++t) {
+    const float* a[R];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) a[r] = static_cast<const float*>(args.rows[t * args.row_step + r]);
+    for (int64_t k = 0; k < args.k; ++k, b += kNr) {
+      __m512 bv[V];
+#pragma GCC unroll 16
+      for (int j = 0; j < V; ++j) bv[j] = _mm512_load_ps(b + j * kLanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) {
+        const __m512 av = _mm512_set1_ps(a[r][k]);
+#pragma GCC unroll 16
+        for (int j = 0; j < V; ++j) acc[r][j] = _mm512_fmadd_ps(av, bv[j], acc[r][j]);
+      }
+    }
+  }
+  finish_f32<R, V>(args, Columns<V>(args.col_count), acc);
+}
+
+using Tile = void (*)(const TileArgs&);
+
+template <bool kFlip>
+void gemm_s8(const TileArgs& args) {
+#define PYCOMPRESS_ROW(R)                                                                      \
+  {                                                                                            \
+    gemm_tile_6x64_s8_avx512_vnni<R, 1, kFlip>, gemm_tile_6x64_s8_avx512_vnni<R, 2, kFlip>,    \
+        gemm_tile_6x64_s8_avx512_vnni<R, 3, kFlip>, gemm_tile_6x64_s8_avx512_vnni<R, 4, kFlip> \
+  }
+  static constexpr Tile kTiles[kMr][kVectors] = {PYCOMPRESS_ROW(1), PYCOMPRESS_ROW(2),
+                                                 PYCOMPRESS_ROW(3), PYCOMPRESS_ROW(4),
+                                                 PYCOMPRESS_ROW(5), PYCOMPRESS_ROW(6)};
+#undef PYCOMPRESS_ROW
+  kTiles[args.row_count - 1][(args.col_count - 1) / kLanes](args);
+}
+
+void gemm_f32(const TileArgs& args) {
+#define PYCOMPRESS_ROW(R)                                                \
+  {                                                                      \
+    gemm_tile_6x64_f32_avx512<R, 1>, gemm_tile_6x64_f32_avx512<R, 2>,    \
+        gemm_tile_6x64_f32_avx512<R, 3>, gemm_tile_6x64_f32_avx512<R, 4> \
+  }
+  static constexpr Tile kTiles[kMr][kVectors] = {PYCOMPRESS_ROW(1), PYCOMPRESS_ROW(2),
+                                                 PYCOMPRESS_ROW(3), PYCOMPRESS_ROW(4),
+                                                 PYCOMPRESS_ROW(5), PYCOMPRESS_ROW(6)};
+#undef PYCOMPRESS_ROW
+  kTiles[args.row_count - 1][(args.col_count - 1) / kLanes](args);
+}
+
+void row_sums_avx512_vnni(const uint8_t* a, int64_t k, bool is_signed, int32_t* sum) {
+  // A dot product with ones: of a ^ 0x80 where A is signed, minus 128 * k.
+  const __m512i flip = _mm512_set1_epi8(static_cast<char>(is_signed ? 0x80 : 0));
+  const __m512i ones = _mm512_set1_epi8(1);
+  __m512i total = _mm512_setzero_si512();
+  for (int64_t i = 0; i < k; i += 64) {
+    const __mmask64 mask = low_bits(k - i);
+    const __m512i bytes = _mm512_xor_si512(_mm512_maskz_loadu_epi8(mask, a + i), flip);
+    total = _mm512_dpbusd_epi32(total, bytes, _mm512_maskz_mov_epi8(mask, ones));
+  }
+  *sum = _mm512_reduce_add_epi32(total) - (is_signed ? static_cast<int32_t>(128 * k) : 0);
+}
+
+}  // namespace
 
 extern const GemmKernels gemm_avx512_vnni;
-const GemmKernels gemm_avx512_vnni = {};
+const GemmKernels gemm_avx512_vnni = {
+    {kMr, kNr, 4, false, gemm_s8<false>, gemm_s8<true>, nullptr, nullptr, row_sums_avx512_vnni},
+    {kMr, kNr, 1, true, gemm_f32, nullptr, nullptr, nullptr, nullptr},
+};
 
 }  // namespace pycompress
