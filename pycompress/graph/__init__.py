@@ -1,0 +1,57 @@
+"""The graph of a model: its data structure, the passes that simplify it, the rules that find preset formats, export."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pycompress.graph.ir import (
+    PRESET,
+    Constant,
+    Dim,
+    Graph,
+    Node,
+    Quantized,
+    Shape,
+    Value,
+)
+
+if TYPE_CHECKING:
+    from pycompress.graph.onnx_writer import export, save
+    from pycompress.graph.rewrite import Decision, Rewrite, to_formats
+    from pycompress.graph.passes import simplify
+
+__all__ = [
+    "PRESET",
+    "Constant",
+    "Decision",
+    "Dim",
+    "Graph",
+    "Node",
+    "Quantized",
+    "Rewrite",
+    "Shape",
+    "Value",
+    "export",
+    "save",
+    "simplify",
+    "to_formats",
+]
+
+_LAZY = {
+    "Decision": "rewrite",
+    "Rewrite": "rewrite",
+    "to_formats": "rewrite",
+    "simplify": "passes",
+    "export": "onnx_writer",
+    "save": "onnx_writer",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        msg = f"module '{__name__}' has no attribute '{name}'"
+        raise AttributeError(msg)
+    value = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 PRESET = "pycompress"
-"""Domain of the nodes that are in a preset format (`formats.py`); the empty domain is standard ONNX."""
+"""Domain of the nodes in a preset format (`formats.py`); the empty domain is standard ONNX."""
 
 Dim: TypeAlias = int | str | None
 Shape: TypeAlias = tuple[Dim, ...]
@@ -87,7 +87,8 @@ class Value:
 
     def __repr__(self) -> str:
         kind = "const " if self.const is not None else ""
-        return f"<{kind}{self.name}: {self.dtype}{list(self.shape) if self.shape is not None else '?'}>"
+        shape = "?" if self.shape is None else list(self.shape)
+        return f"<{kind}{self.name}: {self.dtype}{shape}>"
 
 
 @dataclass(eq=False)
@@ -97,8 +98,8 @@ class Node:
     Attributes
     ----------
     attrs : dict
-        Attributes by ONNX name: int, float, str, bytes, lists of them, ndarray, or Graph (a subgraph, which may read
-        values of the graphs around it).
+        Attributes by ONNX name: int, float, str, bytes, lists of them, ndarray, or Graph (a
+        subgraph, which may read values of the graphs around it).
     metadata : dict of str
         The node's ``metadata_props``.
     """
@@ -131,6 +132,12 @@ class Node:
     def is_preset(self, *formats: str) -> bool:
         """Tell whether this node is in one of these preset formats (any, when none is named)."""
         return self.domain == PRESET and (not formats or self.op in formats)
+
+    def reads(self) -> Iterator[Value]:
+        """Iterate over the values that the node reads, its subgraphs' captures included."""
+        yield from (v for v in self.inputs if v is not None)
+        for sub in self.subgraphs():
+            yield from captures(sub)
 
     def subgraphs(self) -> Iterator[Graph]:
         """Iterate over the graphs among the attributes."""
@@ -168,21 +175,17 @@ class Graph:
         return _Copier().graph(self)
 
     def consumers(self) -> dict[Value, list[Node]]:
-        """Map each value to the nodes that read it, in order; a node whose subgraph reads it counts too."""
+        """Map each value to its readers, in order; a node whose subgraph reads it counts too."""
         users: dict[Value, list[Node]] = {}
         for node in self.nodes:
-            for value in dict.fromkeys(_reads(node)):
+            for value in dict.fromkeys(node.reads()):
                 users.setdefault(value, []).append(node)
         return users
 
     def values(self) -> Iterator[Value]:
         """Iterate over every value once: inputs, then what the nodes read and compute."""
-        seen: set[Value] = set()
-        for value in [*self.inputs, *(v for n in self.nodes for v in [*_reads(n), *n.outputs])]:
-            if value not in seen:
-                seen.add(value)
-                yield value
-        yield from (v for v in dict.fromkeys(self.outputs) if v not in seen)
+        flow = (v for n in self.nodes for v in [*n.reads(), *n.outputs])
+        yield from dict.fromkeys([*self.inputs, *flow, *self.outputs])
 
     def constants(self) -> Iterator[Value]:
         """Iterate over the constants that this graph reads."""
@@ -198,42 +201,54 @@ class Graph:
             for sub in node.subgraphs():
                 sub.replace(old, new)
         if any(v is old for v in self.outputs):
-            if new.producer is not None and not any(v is new for v in [*self.outputs, *self.inputs]):
+            free = new.producer in self.nodes and not any(v is new for v in self.outputs)
+            if free:
                 old.name, new.name = new.name, old.name
                 self.outputs = [new if v is old else v for v in self.outputs]
-            else:  # a graph input or constant, or an output already: it cannot take the name
-                node = Node("Identity", [new], [old], name=f"identity_{old.name}")
-                self.nodes.append(node)
+            else:  # an input, a constant, an outer value, or an output already: its name stays
+                self.nodes.append(Node("Identity", [new], [old], name=f"identity_{old.name}"))
 
     def prune(self) -> None:
-        """Drop the nodes whose results nobody reads, and order the rest so that each comes after what it reads.
+        """Drop the nodes whose results nobody reads, and order the rest as `sort` does."""
+        self._order([v.producer for v in self.outputs])
+
+    def sort(self) -> None:
+        """Order the nodes so that each comes after what it reads.
 
         Raises
         ------
         ValueError
             When the nodes form a cycle.
         """
+        self._order(self.nodes)
+
+    def _order(self, roots: Iterable[Node | None]) -> None:
+        """Keep what `roots` need, in an order in which it can run (depth first, from each root)."""
         order: list[Node] = []
-        state: dict[Node, bool] = {}
+        done: dict[Node, bool] = {}  # False: on the path that is being walked
         own = set(self.nodes)
-        stack = [(v.producer, False) for v in reversed(self.outputs) if v.producer in own]
+        stack = [
+            (node, False) for node in reversed(list(roots)) if node is not None and node in own
+        ]
         while stack:
-            node, done = stack.pop()
-            if node is None:
-                continue
-            if done:
-                state[node] = True
+            node, leave = stack.pop()
+            if leave:
+                done[node] = True
                 order.append(node)
-            elif node not in state:
-                state[node] = False
-                stack.append((node, True))
-                for value in reversed(list(_reads(node))):
-                    producer = value.producer
-                    if producer in own and producer is not None and not state.get(producer, False):
-                        if state.get(producer) is False:
-                            msg = f"the graph has a cycle through node '{producer.name or producer.output.name}'"
-                            raise ValueError(msg)
-                        stack.append((producer, False))
+                continue
+            if node in done:
+                continue
+            done[node] = False
+            stack.append((node, True))
+            producers = [v.producer for v in node.reads()]
+            for producer in reversed(producers):
+                if producer is None or producer not in own or done.get(producer, False):
+                    continue
+                if producer in done:
+                    name = producer.name or producer.output.name
+                    msg = f"the graph has a cycle through node '{name}'"
+                    raise ValueError(msg)
+                stack.append((producer, False))
         self.nodes = order
 
     def fresh(self, stem: str) -> str:
@@ -250,17 +265,13 @@ def _candidates(stem: str) -> Iterator[str]:
         number += 1
 
 
-def _reads(node: Node) -> Iterator[Value]:
-    """Values that a node reads, its subgraphs' captures included."""
-    yield from (v for v in node.inputs if v is not None)
-    for sub in node.subgraphs():
-        yield from captures(sub)
-
-
 def captures(graph: Graph) -> Iterator[Value]:
-    """Iterate over the values that a subgraph reads from the graphs around it (constants of its own are not captures)."""
+    """Iterate over the values that a subgraph reads from the graphs around it.
+
+    Constants are not captures: whichever graph reads one owns it.
+    """
     local = set(graph.inputs) | {v for n in graph.nodes for v in n.outputs}
-    for value in dict.fromkeys([*(v for n in graph.nodes for v in _reads(n)), *graph.outputs]):
+    for value in dict.fromkeys([*(v for n in graph.nodes for v in n.reads()), *graph.outputs]):
         if value not in local and value.const is None:
             yield value
 
@@ -294,6 +305,5 @@ class _Copier:
             for node in graph.nodes
         ]
         outputs = self.values(graph.outputs)
-        return Graph(
-            graph.name, inputs, outputs, nodes, graph.opset, dict(graph.opsets), dict(graph.metadata), graph.doc
-        )
+        opsets, metadata = dict(graph.opsets), dict(graph.metadata)
+        return Graph(graph.name, inputs, outputs, nodes, graph.opset, opsets, metadata, graph.doc)

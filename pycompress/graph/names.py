@@ -1,0 +1,37 @@
+"""Names for new values and nodes, unique in a model with all its subgraphs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pycompress.graph.ir import Graph
+
+
+class Names:
+    """The names that a model uses, and new ones beside them."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._taken = set(_names(graph))
+        self._next: defaultdict[str, int] = defaultdict(int)
+
+    def fresh(self, stem: str) -> str:
+        """Return `stem`, with a number behind it if need be, and never again."""
+        name = stem
+        while not name or name in self._taken:
+            self._next[stem] += 1
+            name = f"{stem}_{self._next[stem]}"
+        self._taken.add(name)
+        return name
+
+
+def _names(graph: Graph) -> Iterator[str]:
+    for value in graph.values():
+        yield value.name
+    for node in graph.nodes:
+        yield node.name
+        for sub in node.subgraphs():
+            yield from _names(sub)

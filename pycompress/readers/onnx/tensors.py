@@ -1,0 +1,167 @@
+"""TensorProto -> ndarray: views of the file where the bytes allow it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from onnx import TensorProto
+
+from pycompress.readers.errors import ModelError
+from pycompress.readers.onnx.wire import INSIDE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DTYPES: dict[int, np.dtype[Any]] = {
+    TensorProto.FLOAT: np.dtype(np.float32),
+    TensorProto.DOUBLE: np.dtype(np.float64),
+    TensorProto.FLOAT16: np.dtype(np.float16),
+    TensorProto.INT8: np.dtype(np.int8),
+    TensorProto.UINT8: np.dtype(np.uint8),
+    TensorProto.INT16: np.dtype(np.int16),
+    TensorProto.UINT16: np.dtype(np.uint16),
+    TensorProto.INT32: np.dtype(np.int32),
+    TensorProto.UINT32: np.dtype(np.uint32),
+    TensorProto.INT64: np.dtype(np.int64),
+    TensorProto.UINT64: np.dtype(np.uint64),
+    TensorProto.BOOL: np.dtype(np.bool_),
+}
+"""The element types that models may use; bfloat16 joins them where the ml_dtypes package is installed."""
+
+try:
+    import ml_dtypes
+except ImportError:  # onnx before 1.17 does not bring it
+    pass
+else:
+    DTYPES[TensorProto.BFLOAT16] = np.dtype(ml_dtypes.bfloat16)
+
+_FIELDS = {
+    TensorProto.FLOAT: "float_data",
+    TensorProto.DOUBLE: "double_data",
+    TensorProto.INT64: "int64_data",
+    TensorProto.UINT32: "uint64_data",
+    TensorProto.UINT64: "uint64_data",
+}  # all others: int32_data
+_AS_BITS = {TensorProto.FLOAT16, TensorProto.BFLOAT16}
+
+
+def type_name(code: int) -> str:
+    """Return the name of an ONNX element type."""
+    return (
+        TensorProto.DataType.Name(code) if code in TensorProto.DataType.values() else f"type {code}"
+    )
+
+
+def dtype_of(code: int, what: str) -> np.dtype[Any]:
+    """Return the NumPy dtype of an ONNX element type; `what` names the tensor in the error."""
+    if code not in DTYPES:
+        known = ", ".join(type_name(c) for c in DTYPES)
+        msg = f"{what} has element type {type_name(code)}; supported are {known}"
+        raise ModelError(msg)
+    return DTYPES[code]
+
+
+class Tensors:
+    """Turns the tensors of one model into arrays.
+
+    Parameters
+    ----------
+    buffer : memoryview or None
+        The model file, for tensors whose bytes were left in it.
+    folder : Path or None
+        Where the model lies; external data must lie in it. None when the model did not come from a file.
+    """
+
+    def __init__(self, buffer: memoryview | None, folder: Path | None) -> None:
+        self._buffer = None if buffer is None else np.frombuffer(buffer, np.uint8)
+        self._folder = folder
+        self._maps: dict[str, np.ndarray] = {}
+
+    def array(self, tensor: TensorProto, what: str) -> np.ndarray:
+        """Return a tensor as an array, checked against its dims; `what` names it in errors.
+
+        Raises
+        ------
+        ModelError
+            When the type is not supported, a dim is negative, or there are not just as many bytes as the dims ask for.
+        """
+        dtype = dtype_of(tensor.data_type, what)
+        dims = tuple(tensor.dims)
+        if any(d < 0 for d in dims):
+            msg = f"{what} has a negative dimension: {list(dims)}"
+            raise ModelError(msg)
+        if tensor.data_location == TensorProto.EXTERNAL:
+            return self._external(tensor, dtype, dims, what)
+        if tensor.HasField("raw_data"):
+            return _shaped(np.frombuffer(tensor.raw_data, np.uint8), dtype, dims, what)
+        field = np.array(getattr(tensor, _FIELDS.get(tensor.data_type, "int32_data")))
+        if field.size != math.prod(dims):
+            msg = (
+                f"{what} has dims {list(dims)}, {math.prod(dims)} elements, but holds {field.size}"
+            )
+            raise ModelError(msg)
+        bits = tensor.data_type in _AS_BITS
+        values = field.astype(np.uint16).view(dtype) if bits else field.astype(dtype)
+        return values.reshape(dims)
+
+    def _external(
+        self, tensor: TensorProto, dtype: np.dtype[Any], dims: Sequence[int], what: str
+    ) -> np.ndarray:
+        entries = {e.key: e.value for e in tensor.external_data}
+        location, size = entries.get("location", ""), math.prod(dims) * dtype.itemsize
+        source = self._source(location, what)
+        try:
+            offset, length = int(entries.get("offset", 0)), int(entries.get("length", size))
+        except ValueError:
+            msg = f"{what} has external data whose offset or length is not a number: {entries}"
+            raise ModelError(msg) from None
+        if offset < 0 or length < 0 or offset + length > source.size:
+            file = "the model file" if location == INSIDE else f"'{location}'"
+            msg = f"{what} needs bytes {offset} to {offset + length} of {file}, which has {source.size}"
+            raise ModelError(msg)
+        return _shaped(source[offset : offset + length], dtype, dims, what)
+
+    def _source(self, location: str, what: str) -> np.ndarray:
+        if location == INSIDE and self._buffer is not None:
+            return self._buffer
+        if location not in self._maps:
+            path = self._path(location, what)
+            empty = path.stat().st_size == 0  # which cannot be mapped
+            self._maps[location] = (
+                np.zeros(0, np.uint8) if empty else np.memmap(path, np.uint8, "r")
+            )
+        return np.asarray(self._maps[location])
+
+    def _path(self, location: str, what: str) -> Path:
+        if self._folder is None:
+            msg = (
+                f"{what} has external data in '{location}'; such a model must be read from its path"
+            )
+            raise ModelError(msg)
+        folder = self._folder.resolve()
+        try:
+            path = (folder / location).resolve()
+        except (ValueError, OSError):
+            path = folder
+        if not location or path == folder or not path.is_relative_to(folder):
+            msg = (
+                f"{what} has external data in '{location}', which is not inside the model's folder"
+            )
+            raise ModelError(msg)
+        if not path.is_file():
+            msg = f"{what} has external data in '{location}', but there is no such file"
+            raise ModelError(msg)
+        return path
+
+
+def _shaped(data: np.ndarray, dtype: np.dtype[Any], dims: Sequence[int], what: str) -> np.ndarray:
+    size = math.prod(dims) * dtype.itemsize
+    if data.size != size:
+        msg = f"{what} has dims {list(dims)}, which take {size} bytes as {dtype}, but holds {data.size}"
+        raise ModelError(msg)
+    view = data.view(dtype).reshape(dims)
+    # Protobuf aligns nothing, and kernels read through typed pointers.
+    return view if view.flags.aligned else view.copy()
