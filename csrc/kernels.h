@@ -89,25 +89,47 @@ struct GemmKernels {
 
 // ---- depthwise convolution ----------------------------------------------------------------------------------
 
-// `pixels` output pixels of `channels` channels each: out[p][c] = sum over t of x[p * taps + t][c] * w[t][c].
-// x: pointers to the NHWC input (one padding row of zero points where a tap is outside).
-// w: [taps][channels_padded], int8 widened to int16, or float32. Epilogue columns are channels, rows are pixels.
+// `pixels` neighbouring output pixels of one output row, `channels` channels each. A window reads `kernel` taps, `dilation` columns
+// apart, of each of `row_count` image rows; pixel p's window starts at column first + p * stride, in row r shift[r] columns
+// further. What lies outside (a null row, or a column outside [0, width)) reads as `padding`.
+//
+//   sum = sum over r, k of x[rows[r]][first + p * stride + shift[r] + k * dilation][c] * w[k][r][c]
+//
+// The caller keeps ((kernel - 1) * dilation + 1) * ceil(row_count / 4) <= kDepthwiseSteps.
+// Epilogue: columns are channels, rows are pixels; only init, scale, bias, residual, lo, hi and out_zero may be set.
+//
+// int8: s8 input is read as u8 by flipping its top bit (the caller's zero point moves by 128). Weights are
+// [ceil(channels / block)][kernel][ceil(row_count / group)][block][group] int8, zeros where there is nothing. With group 4 the
+// channels of a block are in lane order, and so are init, scale and bias (padded to whole blocks): position p holds channel
+// depthwise_channel(block, p). That is where interleaving bytes within 16-byte lanes puts them.
+// float32: weights are [kernel][row_count][channels rounded up to 16], init, scale and bias in plain order.
 struct DepthwiseArgs {
-  const void* const* x;
-  int64_t pixels;
-  int64_t taps;
-  int64_t channels;
+  const void* const* rows;  // column 0 of each row
+  const int64_t* shift;
+  int64_t row_count;
+  int64_t kernel, dilation, stride;
+  int64_t first, width;
+  const void* padding;  // `channels` values
+  int64_t pixels, channels;
   const void* w;
-  int64_t w_step;  // elements from one tap to the next
-  int64_t row;     // index of the first pixel in the whole result (for the residual)
+  int64_t row;  // index of the first pixel in the whole result (for the residual)
   void* y;
-  int64_t ldy;     // elements from one pixel to the next
+  int64_t ldy;  // elements from one pixel to the next
   const Epilogue* epilogue;
 };
 
+constexpr int64_t kDepthwiseSteps = 64;
+
+constexpr int64_t depthwise_channel(int64_t block, int64_t position) {
+  const int64_t lanes = block / 16;
+  const int64_t quad = position / (4 * lanes);
+  return 16 * (position / 4 % lanes) + 4 * quad + position % 4;
+}
+
 struct DepthwiseKernels {
-  void (*u8)(const DepthwiseArgs& args);  // u8 x s8
-  void (*s8)(const DepthwiseArgs& args);  // s8 x s8
+  int32_t block, group;  // of the int8 weights
+  void (*u8)(const DepthwiseArgs& args);
+  void (*s8)(const DepthwiseArgs& args);
   void (*f32)(const DepthwiseArgs& args);
 };
 

@@ -50,6 +50,7 @@ struct Layer {
   // Inputs x, w, bias?, residual?; the channels lie on `channel_axis` of w, or are that many when
   // `channels` is not 0 (conv_transpose with groups).
   Layer(const NodeDef& node, int channel_axis, int64_t channels = 0);
+  Layer() = default;  // for callers that have no node: fill the members
 
   LayerMode mode = LayerMode::f32;
   int64_t channels = 0;

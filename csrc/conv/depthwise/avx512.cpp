@@ -1,8 +1,0 @@
-#include "kernels.h"
-
-namespace pycompress {
-
-extern const DepthwiseKernels depthwise_avx512;
-const DepthwiseKernels depthwise_avx512 = {};
-
-}  // namespace pycompress
