@@ -7,29 +7,51 @@ python tools/stub.py --check   exits 1 and prints the difference when they diffe
 from __future__ import annotations
 
 import argparse
+import ast
 import difflib
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import pycompress
+
 ROOT = Path(__file__).resolve().parent.parent
 STUB = ROOT / "pycompress" / "_core.pyi"
+
+
+class _Parameters(ast.NodeTransformer):
+    """Gives the bare containers of pybind11's signatures the parameters that mypy asks for."""
+
+    WANTED = {"list": "list[typing.Any]", "dict": "dict[str, typing.Any]"}  # noqa: RUF012
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.Subscript:
+        node.slice = self.visit(node.slice)
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.parse(self.WANTED.get(node.id, node.id), mode="eval").body
 
 
 def generate() -> str:
     """Return the stub of the extension that this interpreter imports, formatted."""
     with tempfile.TemporaryDirectory() as folder:
-        _run("pybind11_stubgen", "pycompress._core", "--exit-code", "--output-dir", folder)
+        command = ("pybind11_stubgen", "pycompress._core", "--exit-code", "--output-dir", folder)
+        _run(*command, cwd=folder)
         stub = Path(folder) / "pycompress" / "_core.pyi"
+        stub.write_text(ast.unparse(_Parameters().visit(ast.parse(stub.read_text()))))
         options = ("--config", str(ROOT / "pyproject.toml"), str(stub))
         _run("ruff", "check", "--quiet", "--select", "I,F401,UP", "--fix", *options)
         _run("ruff", "format", "--quiet", *options)
         return stub.read_text()
 
 
-def _run(module: str, *arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", module, *arguments], check=True, cwd=ROOT)
+def _run(module: str, *arguments: str, cwd: str | Path = ROOT) -> None:
+    """Run a module as a command that imports the same package as this interpreter."""
+    home = Path(pycompress.__file__).resolve().parent.parent
+    command = [sys.executable, "-m", module, *arguments]
+    subprocess.run(command, check=True, cwd=cwd, env=os.environ | {"PYTHONPATH": str(home)})
 
 
 def main() -> int:

@@ -1,0 +1,125 @@
+"""
+Native kernels and engine of pycompress.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import typing
+
+import numpy
+
+__all__: list[str] = [
+    "Activation",
+    "Output",
+    "PackedWeights",
+    "Program",
+    "available_isas",
+    "gemm_tile",
+    "get_num_threads",
+    "isa",
+    "linear",
+    "pack",
+    "program_ops",
+    "qgemm",
+    "qlinear",
+    "set_num_threads",
+    "use_isa",
+]
+
+class PackedWeights:
+    """
+    Weights [K, N] in the panels of one instruction set.
+    """
+
+    def __repr__(self) -> str: ...
+    @property
+    def bias(self) -> typing.Any: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def scale(self) -> typing.Any: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+class Activation:
+    def __init__(
+        self,
+        name: str,
+        alpha: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        beta: typing.SupportsFloat | typing.SupportsIndex | None = None,
+    ) -> None: ...
+
+class Output:
+    def __init__(
+        self,
+        scale: typing.SupportsFloat | typing.SupportsIndex | None,
+        zero_point: typing.SupportsInt | typing.SupportsIndex,
+        dtype: str,
+    ) -> None: ...
+
+class Program:
+    """
+    A model's operators, planned per signature of input shapes.
+    """
+
+    def __init__(self, threads: typing.SupportsInt | typing.SupportsIndex = 1) -> None: ...
+    def add(
+        self,
+        op: str,
+        name: str,
+        inputs: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        outputs: typing.SupportsInt | typing.SupportsIndex,
+        attrs: dict[str, typing.Any],
+    ) -> list[int]: ...
+    def constant(self, array: numpy.ndarray) -> int: ...
+    def finish(
+        self, outputs: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+    ) -> None: ...
+    def input(self, name: str, dtype: typing.Any, by_value: bool = False) -> int: ...
+    def profile(self) -> list[typing.Any]: ...
+    def run(self, inputs: collections.abc.Sequence[numpy.ndarray]) -> list[typing.Any]: ...
+    def set_poison(self, on: bool) -> None: ...
+    def set_profiling(self, on: bool) -> None: ...
+    def stats(self) -> dict[str, typing.Any]: ...
+
+def available_isas() -> list[str]: ...
+def gemm_tile(arg0: str, arg1: bool) -> tuple[int, int, int]: ...
+def get_num_threads() -> int: ...
+def isa() -> str: ...
+def linear(
+    arg0: numpy.ndarray, arg1: PackedWeights, arg2: Activation, arg3: typing.Any
+) -> numpy.ndarray: ...
+def pack(
+    w: numpy.ndarray,
+    scale: typing.Any = None,
+    bias: typing.Any = None,
+    zero_point: typing.Any = None,
+    isa: str = "",
+) -> PackedWeights: ...
+def program_ops() -> list[str]:
+    """
+    Names of the operators that a Program can run.
+    """
+
+def qgemm(
+    arg0: numpy.ndarray, arg1: PackedWeights, arg2: typing.Any, arg3: typing.Any
+) -> numpy.ndarray: ...
+def qlinear(
+    arg0: numpy.ndarray,
+    arg1: PackedWeights,
+    arg2: typing.Any,
+    arg3: typing.Any,
+    arg4: Output,
+    arg5: Activation,
+    arg6: typing.Any,
+    arg7: typing.SupportsFloat | typing.SupportsIndex,
+    arg8: typing.SupportsInt | typing.SupportsIndex,
+    arg9: typing.Any,
+) -> numpy.ndarray: ...
+def set_num_threads(threads: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+def use_isa(name: str) -> None: ...
