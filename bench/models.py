@@ -1,11 +1,12 @@
 """Whole models, ours beside onnxruntime's, in turns in one process; prints a Markdown table.
 
 python bench/models.py --model M.onnx [--feeds F.npz] [--calibration C.npz] [--model N.onnx …]
-python bench/models.py --folder DIR       every NAME.onnx, with NAME.npz and NAME.calibration.npz
+python bench/models.py --folder DIR    every NAME.onnx, with NAME.feeds and NAME.calibration
 
 Feeds are what `pycompress compress --calibration` takes: an .npz of arrays by input name, stacked
-on axis 0, or a folder of .npz files with one feed each. Without them inputs are drawn at random,
-which is good for times and says nothing about agreement. The rows of a model are
+on axis 0, or a folder of .npz files with one feed each (in a --folder: NAME.feeds.npz, or a folder
+NAME.feeds). Without them inputs are drawn at random, which is good for times and says nothing about
+agreement. The rows of a model are
 
   onnxruntime float, dynamic, static    the file itself, and what its own two quantizers make of it
   pycompress float, int8                the file itself, and what `compress` makes of it
@@ -113,11 +114,15 @@ def jobs(options):
     """Model, feeds and calibration data that the command line names."""
     if options.folder is not None:
         for model in sorted(options.folder.glob("*.onnx")):
-            beside = [model.with_suffix(".npz"), model.with_suffix(".calibration.npz")]
-            yield model, *(path if path.exists() else None for path in beside)
+            yield model, _beside(model, "feeds"), _beside(model, "calibration")
     for index, model in enumerate(options.model):
         given = (options.feeds, options.calibration)
         yield model, *(paths[index] if index < len(paths) else None for paths in given)
+
+
+def _beside(model: Path, what: str) -> Path | None:
+    found = [model.with_suffix(f".{what}"), model.with_suffix(f".{what}.npz")]
+    return next((path for path in found if path.exists()), None)
 
 
 def command_line():
