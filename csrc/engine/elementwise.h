@@ -9,7 +9,8 @@ namespace pycompress {
 
 // y[i] = f(a[i * a_step], b[i * b_step]), steps 0 or 1, in forms that compilers vectorise.
 template <typename T, typename Y, typename F>
-void map_pairs(const T* a, int64_t a_step, const T* b, int64_t b_step, int64_t n, Y* y, const F& f) {
+void map_pairs(const T* a, int64_t a_step, const T* b, int64_t b_step, int64_t n, Y* y,
+               const F& f) {
   if (a_step != 0 && b_step != 0) {
     for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], b[i]);
   } else if (a_step != 0) {
@@ -21,7 +22,8 @@ void map_pairs(const T* a, int64_t a_step, const T* b, int64_t b_step, int64_t n
   }
 }
 
-// Calls f with a value of the element type's C++ type: dispatch(dtype, [&](auto zero) { using T = decltype(zero); ... }).
+// Calls f with a value of the element type's C++ type: dispatch(dtype, [&](auto zero) { using T =
+// decltype(zero); ... }).
 template <typename F>
 void dispatch(DType dtype, const F& f) {
   switch (dtype) {

@@ -51,6 +51,10 @@ PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t 
                     const int32_t* b_zero);
 PackedB pack_b_f32(const KernelSet& set, const float* b, int64_t taps, int64_t k, int64_t n,
                    int64_t tap_stride, int64_t k_stride, int64_t n_stride);
+// The two halves of pack_b_f32, to pack many matrices of one shape into the same memory.
+PackedB empty_b_f32(const KernelSet& set, int64_t taps, int64_t k, int64_t n);
+void fill_b_f32(PackedB* packed, const float* b, int64_t tap_stride, int64_t k_stride,
+                int64_t n_stride);
 
 // init[n] of the epilogue, for A and a_zero in the type that the caller has them in: bias[n] (or 0)
 // - a_zero * col_sum[n], and what it takes to undo the tile's flip of A's sign. row_sum and

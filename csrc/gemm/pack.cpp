@@ -106,13 +106,22 @@ PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t 
   return packed;
 }
 
+PackedB empty_b_f32(const KernelSet& set, int64_t taps, int64_t k, int64_t n) {
+  PackedB packed = empty_panels(set, set.gemm->f32, taps, k, n, sizeof(float));
+  packed.is_float = true;
+  return packed;
+}
+
+void fill_b_f32(PackedB* packed, const float* b, int64_t tap_stride, int64_t k_stride,
+                int64_t n_stride) {
+  fill_panels<float, float>(*packed, packed->set->gemm->f32, b, tap_stride, k_stride, n_stride,
+                            [](float value, int64_t) { return value; });
+}
+
 PackedB pack_b_f32(const KernelSet& set, const float* b, int64_t taps, int64_t k, int64_t n,
                    int64_t tap_stride, int64_t k_stride, int64_t n_stride) {
-  const GemmKernel& kernel = set.gemm->f32;
-  PackedB packed = empty_panels(set, kernel, taps, k, n, sizeof(float));
-  packed.is_float = true;
-  fill_panels<float, float>(packed, kernel, b, tap_stride, k_stride, n_stride,
-                            [](float value, int64_t) { return value; });
+  PackedB packed = empty_b_f32(set, taps, k, n);
+  fill_b_f32(&packed, b, tap_stride, k_stride, n_stride);
   return packed;
 }
 

@@ -1,4 +1,5 @@
-// Arithmetic on two or more tensors, broadcast: Add Sub Mul Div Pow Mod, and the n-ary Min Max Sum Mean.
+// Arithmetic on two or more tensors, broadcast: Add Sub Mul Div Pow Mod, and the n-ary Min Max Sum
+// Mean.
 #include <cmath>
 #include <type_traits>
 
@@ -69,14 +70,18 @@ T nan_max(T a, T b) {
 
 template <typename T>
 T divide(T a, T b) {
-  if constexpr (std::is_integral_v<T>) return integer_divide(a, b);
-  else return a / b;
+  if constexpr (std::is_integral_v<T>)
+    return integer_divide(a, b);
+  else
+    return a / b;
 }
 
 template <typename T>
 T power(T a, T b) {
-  if constexpr (std::is_integral_v<T>) return integer_power(a, b);
-  else return std::pow(a, b);
+  if constexpr (std::is_integral_v<T>)
+    return integer_power(a, b);
+  else
+    return std::pow(a, b);
 }
 
 template <typename T>
@@ -99,7 +104,8 @@ T combine(Arithmetic op, T a, T b) {
 }
 
 template <typename T>
-void scalar_row(Arithmetic op, const T* a, int64_t a_step, const T* b, int64_t b_step, int64_t n, T* y) {
+void scalar_row(Arithmetic op, const T* a, int64_t a_step, const T* b, int64_t b_step, int64_t n,
+                T* y) {
   const auto map = [&](auto f) { map_pairs(a, a_step, b, b_step, n, y, f); };
   switch (op) {
     case Arithmetic::add:
@@ -126,13 +132,15 @@ void scalar_row(Arithmetic op, const T* a, int64_t a_step, const T* b, int64_t b
 bool has_kernel(Arithmetic op) { return op != Arithmetic::mod && op != Arithmetic::fmod; }
 
 Binary kernel_of(Arithmetic op) {
-  constexpr Binary kKernels[] = {Binary::add, Binary::sub, Binary::mul, Binary::div, Binary::min, Binary::max, Binary::pow};
+  constexpr Binary kKernels[] = {Binary::add, Binary::sub, Binary::mul, Binary::div,
+                                 Binary::min, Binary::max, Binary::pow};
   return kKernels[static_cast<int>(op)];
 }
 
 double cost_of(Arithmetic op) { return op == Arithmetic::pow ? 20.0 : has_kernel(op) ? 1.0 : 10.0; }
 
-void combine_tensors(const RunContext& run, const StridedLoop<3>& loop, Arithmetic op, const Tensor& a, const Tensor& b, const Tensor& y) {
+void combine_tensors(const RunContext& run, const StridedLoop<3>& loop, Arithmetic op,
+                     const Tensor& a, const Tensor& b, const Tensor& y) {
   // One element has no step of its own.
   const int64_t a_step = loop.inner() == 1 ? 1 : loop.inner_stride(0);
   const int64_t b_step = loop.inner() == 1 ? 1 : loop.inner_stride(1);
@@ -140,7 +148,8 @@ void combine_tensors(const RunContext& run, const StridedLoop<3>& loop, Arithmet
     const PointwiseKernels& pointwise = *run.set().pointwise;
     const Binary kernel = kernel_of(op);
     loop.parallel(run.pool(), cost_of(op), [&](const int64_t* at, int64_t n) {
-      pointwise.binary(kernel, a.as<float>() + at[0], a_step, b.as<float>() + at[1], b_step, n, y.as<float>() + at[2]);
+      pointwise.binary(kernel, a.as<float>() + at[0], a_step, b.as<float>() + at[1], b_step, n,
+                       y.as<float>() + at[2]);
     });
     return;
   }
@@ -161,8 +170,8 @@ void need_number(const PlanContext& plan, int i) {
 struct BinaryState final : OpState {
   explicit BinaryState(const StridedLoop<3>& loop) : loop(loop) {}
   StridedLoop<3> loop;
-  bool square = false;  // Pow with the exponent 2
-  bool root = false;    // and 0.5
+  bool square = false;   // Pow with the exponent 2
+  bool root = false;     // and 0.5
   bool convert = false;  // Pow with an exponent of another type
 };
 
@@ -175,7 +184,8 @@ class BinaryOp final : public Op {
     need_number(plan, 1);
     const bool same = plan.dtype(0) == plan.dtype(1);
     if (!same && op_ != Arithmetic::pow) {
-      fail(std::string("inputs are ") + dtype_name(plan.dtype(0)) + " and " + dtype_name(plan.dtype(1)));
+      fail(std::string("inputs are ") + dtype_name(plan.dtype(0)) + " and " +
+           dtype_name(plan.dtype(1)));
     }
     const Shape out = broadcast_shapes(plan.shape(0), plan.shape(1));
     plan.output(0, plan.dtype(0), out);
@@ -183,7 +193,8 @@ class BinaryOp final : public Op {
     if (plan.shape(1) == out && same) plan.in_place(0, 1);
     auto state = std::make_unique<BinaryState>(broadcast_loop(plan.shape(0), plan.shape(1), out));
     state->convert = !same;
-    if (!same) plan.scratch(static_cast<size_t>(plan.shape(1).elements()) * dtype_size(plan.dtype(0)));
+    if (!same)
+      plan.scratch(static_cast<size_t>(plan.shape(1).elements()) * dtype_size(plan.dtype(0)));
     if (op_ == Arithmetic::pow && plan.dtype(0) == DType::f32 && plan.shape(0) == out) {
       const double exponent = known_exponent(plan.known(1));
       state->square = exponent == 2.0;
@@ -200,7 +211,8 @@ class BinaryOp final : public Op {
     if (state.square || state.root) {
       const Unary unary = state.square ? Unary::square : Unary::sqrt;
       parallel_ranges(run.pool(), y.elements(), 1.0, [&](int64_t begin, int64_t end) {
-        run.set().pointwise->unary(unary, a.as<float>() + begin, end - begin, 0.0f, 0.0f, y.as<float>() + begin);
+        run.set().pointwise->unary(unary, a.as<float>() + begin, end - begin, 0.0f, 0.0f,
+                                   y.as<float>() + begin);
       });
       return;
     }
@@ -216,7 +228,8 @@ class BinaryOp final : public Op {
   static double known_exponent(const Tensor* tensor) {
     double value = 0.0;
     if (tensor == nullptr || tensor->elements() != 1) return value;
-    dispatch(tensor->dtype, [&](auto zero) { value = static_cast<double>(*tensor->as<decltype(zero)>()); });
+    dispatch(tensor->dtype,
+             [&](auto zero) { value = static_cast<double>(*tensor->as<decltype(zero)>()); });
     return value;
   }
 
@@ -226,7 +239,8 @@ class BinaryOp final : public Op {
       using From = decltype(zero);
       dispatch(dtype, [&](auto other) {
         using To = decltype(other);
-        for (int64_t i = 0; i < n; ++i) static_cast<To*>(to)[i] = static_cast<To>(from.as<From>()[i]);
+        for (int64_t i = 0; i < n; ++i)
+          static_cast<To*>(to)[i] = static_cast<To>(from.as<From>()[i]);
       });
     });
   }
@@ -260,7 +274,8 @@ class Nary final : public Op {
     if (plan.shape(0) == out) plan.in_place(0, 0);
     auto state = std::make_unique<NaryState>();
     state->loops.push_back(broadcast_loop(plan.shape(0), plan.shape(1), out));
-    for (int i = 2; i < plan.inputs(); ++i) state->loops.push_back(broadcast_loop(out, plan.shape(i), out));
+    for (int i = 2; i < plan.inputs(); ++i)
+      state->loops.push_back(broadcast_loop(out, plan.shape(i), out));
     return state;
   }
 

@@ -9,7 +9,8 @@ enum class Relation { equal, less, less_equal, greater, greater_equal };
 enum class Logic { both, either, one };
 
 template <typename T>
-void compare_row(Relation op, const T* a, int64_t a_step, const T* b, int64_t b_step, int64_t n, bool* y) {
+void compare_row(Relation op, const T* a, int64_t a_step, const T* b, int64_t b_step, int64_t n,
+                 bool* y) {
   switch (op) {
     case Relation::equal:
       return map_pairs(a, a_step, b, b_step, n, y, [](T p, T q) { return p == q; });
@@ -24,14 +25,18 @@ void compare_row(Relation op, const T* a, int64_t a_step, const T* b, int64_t b_
   }
 }
 
-void logic_row(Logic op, const uint8_t* a, int64_t a_step, const uint8_t* b, int64_t b_step, int64_t n, uint8_t* y) {
+void logic_row(Logic op, const uint8_t* a, int64_t a_step, const uint8_t* b, int64_t b_step,
+               int64_t n, uint8_t* y) {
   switch (op) {
     case Logic::both:
-      return map_pairs(a, a_step, b, b_step, n, y, [](uint8_t p, uint8_t q) -> uint8_t { return p & q; });
+      return map_pairs(a, a_step, b, b_step, n, y,
+                       [](uint8_t p, uint8_t q) -> uint8_t { return p & q; });
     case Logic::either:
-      return map_pairs(a, a_step, b, b_step, n, y, [](uint8_t p, uint8_t q) -> uint8_t { return p | q; });
+      return map_pairs(a, a_step, b, b_step, n, y,
+                       [](uint8_t p, uint8_t q) -> uint8_t { return p | q; });
     case Logic::one:
-      return map_pairs(a, a_step, b, b_step, n, y, [](uint8_t p, uint8_t q) -> uint8_t { return p ^ q; });
+      return map_pairs(a, a_step, b, b_step, n, y,
+                       [](uint8_t p, uint8_t q) -> uint8_t { return p ^ q; });
   }
 }
 
@@ -53,8 +58,8 @@ class Comparison final : public Op {
     dispatch(run.input(0).dtype, [&](auto zero) {
       using T = decltype(zero);
       loop.parallel(run.pool(), 1.0, [&](const int64_t* at, int64_t n) {
-        compare_row(op_, run.input(0).as<T>() + at[0], a_step, run.input(1).as<T>() + at[1], b_step, n,
-                    run.output(0).as<bool>() + at[2]);
+        compare_row(op_, run.input(0).as<T>() + at[0], a_step, run.input(1).as<T>() + at[1], b_step,
+                    n, run.output(0).as<bool>() + at[2]);
       });
     });
   }
@@ -73,8 +78,9 @@ class LogicOp final : public Op {
   void run(const RunContext& run) const override {
     const auto& loop = run.state<BroadcastState>().loop;
     loop.parallel(run.pool(), 0.5, [&](const int64_t* at, int64_t n) {
-      logic_row(op_, run.input(0).as<uint8_t>() + at[0], loop.inner_stride(0), run.input(1).as<uint8_t>() + at[1],
-                loop.inner_stride(1), n, run.output(0).as<uint8_t>() + at[2]);
+      logic_row(op_, run.input(0).as<uint8_t>() + at[0], loop.inner_stride(0),
+                run.input(1).as<uint8_t>() + at[1], loop.inner_stride(1), n,
+                run.output(0).as<uint8_t>() + at[2]);
     });
   }
 
@@ -108,12 +114,14 @@ class Where final : public Op {
   std::unique_ptr<OpState> plan(PlanContext& plan) const override {
     plan.need_dtype(0, DType::b8, "condition");
     plan.need_dtype(2, plan.dtype(1), "Y");
-    const Shape out = broadcast_shapes(broadcast_shapes(plan.shape(0), plan.shape(1)), plan.shape(2));
+    const Shape out =
+        broadcast_shapes(broadcast_shapes(plan.shape(0), plan.shape(1)), plan.shape(2));
     plan.output(0, plan.dtype(1), out);
     int64_t strides[4][kMaxRank];
     for (int i = 0; i < 3; ++i) broadcast_strides(plan.shape(i), out, strides[i]);
     row_major_strides(out, strides[3]);
-    return std::make_unique<WhereState>(StridedLoop<4>(out, {strides[0], strides[1], strides[2], strides[3]}));
+    return std::make_unique<WhereState>(
+        StridedLoop<4>(out, {strides[0], strides[1], strides[2], strides[3]}));
   }
 
   void run(const RunContext& run) const override {
@@ -150,7 +158,9 @@ OpPtr make_equal(const NodeDef&) { return std::make_unique<Comparison>(Relation:
 OpPtr make_less(const NodeDef&) { return std::make_unique<Comparison>(Relation::less); }
 OpPtr make_less_equal(const NodeDef&) { return std::make_unique<Comparison>(Relation::less_equal); }
 OpPtr make_greater(const NodeDef&) { return std::make_unique<Comparison>(Relation::greater); }
-OpPtr make_greater_equal(const NodeDef&) { return std::make_unique<Comparison>(Relation::greater_equal); }
+OpPtr make_greater_equal(const NodeDef&) {
+  return std::make_unique<Comparison>(Relation::greater_equal);
+}
 OpPtr make_and(const NodeDef&) { return std::make_unique<LogicOp>(Logic::both); }
 OpPtr make_or(const NodeDef&) { return std::make_unique<LogicOp>(Logic::either); }
 OpPtr make_xor(const NodeDef&) { return std::make_unique<LogicOp>(Logic::one); }

@@ -35,7 +35,8 @@ class Expand final : public Op {
   void run(const RunContext& run) const override {
     const Tensor& x = run.input(0);
     if (run.output(0).elements() == 0) return;
-    copy_strided(run.pool(), run.state<CopyState>().loop, dtype_size(x.dtype), x.data, run.output(0).data);
+    copy_strided(run.pool(), run.state<CopyState>().loop, dtype_size(x.dtype), x.data,
+                 run.output(0).data);
   }
 };
 
@@ -45,13 +46,15 @@ class Tile final : public Op {
     const Shape& in = plan.shape(0);
     const std::vector<int64_t> repeats = plan.integers(1, "repeats");
     if (static_cast<int>(repeats.size()) != in.rank()) {
-      fail("repeats has " + str(static_cast<int64_t>(repeats.size())) + " values for a tensor of shape " + in.str());
+      fail("repeats has " + str(static_cast<int64_t>(repeats.size())) +
+           " values for a tensor of shape " + in.str());
     }
     Shape out = in;
     for (int i = 0; i < in.rank(); ++i) {
       const int64_t count = repeats[static_cast<size_t>(i)];
       if (count < 0) fail("repeats has a negative value: " + str(count));
-      if (count != 0 && in[i] > kMaxElements / count) fail("the result has more than 2^40 elements");
+      if (count != 0 && in[i] > kMaxElements / count)
+        fail("the result has more than 2^40 elements");
       out[i] *= count;
     }
     plan.output(0, plan.dtype(0), out);
@@ -68,20 +71,23 @@ class Tile final : public Op {
     const int64_t bytes = x.shape[rank - 1] * static_cast<int64_t>(dtype_size(x.dtype));
     const int64_t count = y.shape[rank - 1] / x.shape[rank - 1];
     const int64_t rows = y.shape.product(0, rank - 1);
-    parallel_ranges(run.pool(), rows, 0.25 * static_cast<double>(bytes * count) + 8.0, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
-        int64_t rest = row;
-        int64_t from = 0;
-        int64_t stride = 1;
-        for (int i = rank - 2; i >= 0; --i) {
-          from += rest % y.shape[i] % x.shape[i] * stride;
-          rest /= y.shape[i];
-          stride *= x.shape[i];
-        }
-        auto* to = y.as<uint8_t>() + row * count * bytes;
-        for (int64_t c = 0; c < count; ++c) std::memcpy(to + c * bytes, x.as<uint8_t>() + from * bytes, static_cast<size_t>(bytes));
-      }
-    });
+    parallel_ranges(run.pool(), rows, 0.25 * static_cast<double>(bytes * count) + 8.0,
+                    [&](int64_t begin, int64_t end) {
+                      for (int64_t row = begin; row < end; ++row) {
+                        int64_t rest = row;
+                        int64_t from = 0;
+                        int64_t stride = 1;
+                        for (int i = rank - 2; i >= 0; --i) {
+                          from += rest % y.shape[i] % x.shape[i] * stride;
+                          rest /= y.shape[i];
+                          stride *= x.shape[i];
+                        }
+                        auto* to = y.as<uint8_t>() + row * count * bytes;
+                        for (int64_t c = 0; c < count; ++c)
+                          std::memcpy(to + c * bytes, x.as<uint8_t>() + from * bytes,
+                                      static_cast<size_t>(bytes));
+                      }
+                    });
   }
 };
 
@@ -92,7 +98,8 @@ class ConstantOfShape final : public Op {
       bytes_.assign(sizeof(float), 0);
       return;
     }
-    if (value->shape.elements() != 1) fail("attribute 'value' must have one element, found shape " + value->shape.str());
+    if (value->shape.elements() != 1)
+      fail("attribute 'value' must have one element, found shape " + value->shape.str());
     dtype_ = value->dtype;
     bytes_ = value->bytes;
   }
@@ -119,9 +126,12 @@ class Range final : public Op {
     for (int i = 0; i < 3; ++i) {
       plan.need_dtype(i, plan.dtype(0), kNames[i]);
       if (plan.known(i) == nullptr) {
-        fail("input " + str(i) + " (" + kNames[i] + ") decides shapes, but its value is not known before the run");
+        fail("input " + str(i) + " (" + kNames[i] +
+             ") decides shapes, but its value is not known before the run");
       }
-      if (plan.shape(i).elements() != 1) fail(std::string("input ") + str(i) + " must be a scalar, found shape " + plan.shape(i).str());
+      if (plan.shape(i).elements() != 1)
+        fail(std::string("input ") + str(i) + " must be a scalar, found shape " +
+             plan.shape(i).str());
     }
     int64_t count = 0;
     dispatch(plan.dtype(0), [&](auto zero) {
@@ -131,7 +141,8 @@ class Range final : public Op {
       const double delta = static_cast<double>(*plan.known(2)->as<T>());
       if (delta == 0.0) fail("delta is 0");
       const double steps = std::ceil((limit - start) / delta);
-      if (!(steps < static_cast<double>(kMaxElements))) fail("the result has more than 2^40 elements");
+      if (!(steps < static_cast<double>(kMaxElements)))
+        fail("the result has more than 2^40 elements");
       count = steps > 0.0 ? static_cast<int64_t>(steps) : 0;
     });
     if (plan.dtype(0) == DType::b8) fail("inputs cannot be bool");
@@ -161,7 +172,8 @@ class Trilu final : public Op {
     const Shape& in = plan.shape(0);
     if (in.rank() < 2) fail("input has shape " + in.str() + ", at least 2 dimensions are needed");
     if (plan.has(1)) plan.need_dtype(1, DType::s64, "k");
-    if (plan.has(1) && plan.shape(1).elements() != 1) fail("k must be a scalar, found shape " + plan.shape(1).str());
+    if (plan.has(1) && plan.shape(1).elements() != 1)
+      fail("k must be a scalar, found shape " + plan.shape(1).str());
     plan.output(0, plan.dtype(0), in);
     plan.in_place(0, 0);
     return nullptr;
@@ -184,7 +196,9 @@ class Trilu final : public Op {
       const int64_t end = upper_ ? cols : border;
       const auto* from = x.as<uint8_t>() + r * cols * size;
       auto* to = y.as<uint8_t>() + r * cols * size;
-      if (to != from) std::memcpy(to + begin * size, from + begin * size, static_cast<size_t>((end - begin) * size));
+      if (to != from)
+        std::memcpy(to + begin * size, from + begin * size,
+                    static_cast<size_t>((end - begin) * size));
       std::memset(to, 0, static_cast<size_t>(begin * size));
       std::memset(to + end * size, 0, static_cast<size_t>((cols - end) * size));
     }
@@ -198,7 +212,9 @@ class Trilu final : public Op {
 
 OpPtr make_expand(const NodeDef&) { return std::make_unique<Expand>(); }
 OpPtr make_tile(const NodeDef&) { return std::make_unique<Tile>(); }
-OpPtr make_constant_of_shape(const NodeDef& node) { return std::make_unique<ConstantOfShape>(node.array("value")); }
+OpPtr make_constant_of_shape(const NodeDef& node) {
+  return std::make_unique<ConstantOfShape>(node.array("value"));
+}
 OpPtr make_range(const NodeDef&) { return std::make_unique<Range>(); }
 OpPtr make_trilu(const NodeDef& node) { return std::make_unique<Trilu>(node.flag("upper", true)); }
 

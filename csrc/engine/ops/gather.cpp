@@ -1,4 +1,5 @@
-// Gather, GatherElements, GatherND, and embedding: rows chosen by indices. An index out of range is an error that names it.
+// Gather, GatherElements, GatherND, and embedding: rows chosen by indices. An index out of range is
+// an error that names it.
 #include <cstring>
 
 #include "engine/elementwise.h"
@@ -21,7 +22,8 @@ int64_t checked_index(int64_t index, int64_t dim) {
 
 void need_indices(const PlanContext& plan) {
   if (plan.dtype(1) != DType::s64 && plan.dtype(1) != DType::s32) {
-    fail(std::string("input 1 (indices) must be int64 or int32, found ") + dtype_name(plan.dtype(1)));
+    fail(std::string("input 1 (indices) must be int64 or int32, found ") +
+         dtype_name(plan.dtype(1)));
   }
 }
 
@@ -51,16 +53,19 @@ class Gather final : public Op {
     const int axis = normalize_axis(axis_, data.shape.rank());
     const int64_t dim = data.shape[axis];
     const int64_t outer = data.shape.product(0, axis);
-    const int64_t bytes = data.shape.product(axis + 1, data.shape.rank()) * static_cast<int64_t>(dtype_size(data.dtype));
+    const int64_t bytes = data.shape.product(axis + 1, data.shape.rank()) *
+                          static_cast<int64_t>(dtype_size(data.dtype));
     const int64_t count = indices.elements();
     const auto* src = data.as<uint8_t>();
     auto* dst = run.output(0).as<uint8_t>();
-    parallel_ranges(run.pool(), outer * count, 0.25 * static_cast<double>(bytes) + 4.0, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t row = i / count * dim + checked_index(index_at(indices, i % count), dim);
-        std::memcpy(dst + i * bytes, src + row * bytes, static_cast<size_t>(bytes));
-      }
-    });
+    parallel_ranges(run.pool(), outer * count, 0.25 * static_cast<double>(bytes) + 4.0,
+                    [&](int64_t begin, int64_t end) {
+                      for (int64_t i = begin; i < end; ++i) {
+                        const int64_t row =
+                            i / count * dim + checked_index(index_at(indices, i % count), dim);
+                        std::memcpy(dst + i * bytes, src + row * bytes, static_cast<size_t>(bytes));
+                      }
+                    });
   }
 
  private:
@@ -78,7 +83,8 @@ class GatherElements final : public Op {
     const int axis = normalize_axis(axis_, data.rank());
     bool fits = data.rank() == indices.rank();
     for (int i = 0; fits && i < data.rank(); ++i) fits = i == axis || indices[i] <= data[i];
-    if (!fits) fail("indices of shape " + indices.str() + " do not fit data of shape " + data.str());
+    if (!fits)
+      fail("indices of shape " + indices.str() + " do not fit data of shape " + data.str());
     plan.output(0, plan.dtype(0), indices);
     return nullptr;
   }
@@ -101,7 +107,8 @@ class GatherElements final : public Op {
         const int64_t out = at[1] + i * loop.inner_stride(1);
         const int64_t chosen = checked_index(index_at(indices, out), data.shape[axis]);
         const int64_t in = at[0] + i * loop.inner_stride(0) + chosen * step;
-        std::memcpy(run.output(0).as<uint8_t>() + out * size, data.as<uint8_t>() + in * size, static_cast<size_t>(size));
+        std::memcpy(run.output(0).as<uint8_t>() + out * size, data.as<uint8_t>() + in * size,
+                    static_cast<size_t>(size));
       }
     });
   }
@@ -119,13 +126,16 @@ class GatherND final : public Op {
     const Shape& data = plan.shape(0);
     const Shape& indices = plan.shape(1);
     if (indices.rank() < 1 || batch_ < 0 || batch_ >= indices.rank() || batch_ >= data.rank()) {
-      fail("indices of shape " + indices.str() + " do not fit data of shape " + data.str() + " with batch_dims " + str(batch_));
+      fail("indices of shape " + indices.str() + " do not fit data of shape " + data.str() +
+           " with batch_dims " + str(batch_));
     }
     const int64_t depth = indices[indices.rank() - 1];
-    if (depth < 1 || depth > data.rank() - batch_) fail("indices of shape " + indices.str() + " index too many dimensions of " + data.str());
+    if (depth < 1 || depth > data.rank() - batch_)
+      fail("indices of shape " + indices.str() + " index too many dimensions of " + data.str());
     Shape out;
     for (int i = 0; i < indices.rank() - 1; ++i) {
-      if (i < batch_ && indices[i] != data[i]) fail("indices of shape " + indices.str() + " do not fit the batch of " + data.str());
+      if (i < batch_ && indices[i] != data[i])
+        fail("indices of shape " + indices.str() + " do not fit the batch of " + data.str());
       out.push(indices[i]);
     }
     for (int i = static_cast<int>(batch_ + depth); i < data.rank(); ++i) out.push(data[i]);
@@ -142,16 +152,19 @@ class GatherND final : public Op {
     const int64_t tuples = indices.shape.product(0, last);
     const int64_t per_batch = indices.shape.product(batch, last);
     const int64_t batch_elements = data.shape.product(batch, data.shape.rank());
-    const int64_t bytes = data.shape.product(batch + depth, data.shape.rank()) * static_cast<int64_t>(dtype_size(data.dtype));
+    const int64_t bytes = data.shape.product(batch + depth, data.shape.rank()) *
+                          static_cast<int64_t>(dtype_size(data.dtype));
     const auto size = static_cast<int64_t>(dtype_size(data.dtype));
     int64_t strides[kMaxRank];
     row_major_strides(data.shape, strides);
     for (int64_t t = 0; t < tuples; ++t) {
       int64_t at = t / per_batch * batch_elements;
       for (int i = 0; i < depth; ++i) {
-        at += checked_index(indices.as<int64_t>()[t * depth + i], data.shape[batch + i]) * strides[batch + i];
+        at += checked_index(indices.as<int64_t>()[t * depth + i], data.shape[batch + i]) *
+              strides[batch + i];
       }
-      std::memcpy(run.output(0).as<uint8_t>() + t * bytes, data.as<uint8_t>() + at * size, static_cast<size_t>(bytes));
+      std::memcpy(run.output(0).as<uint8_t>() + t * bytes, data.as<uint8_t>() + at * size,
+                  static_cast<size_t>(bytes));
     }
   }
 
@@ -169,14 +182,21 @@ class Embedding final : public Op {
     const std::vector<int64_t> zero = node.integers("zero");
     axis_ = node.integer("axis", -1);
     if (table.dtype == DType::f32) return;
-    if (!is_integer8(table.dtype)) fail(std::string("input 0 (table) must be float32, int8 or uint8, found ") + dtype_name(table.dtype));
-    if (axis_ < -1 || axis_ > 1 || axis_ >= table.shape.rank()) fail("attribute 'axis' must be 0, 1 or absent, found " + str(axis_));
-    const int64_t wanted = scale.size() == 1 && axis_ == -1 ? 1 : axis_ == -1 ? 1 : table.shape[static_cast<int>(axis_)];
+    if (!is_integer8(table.dtype))
+      fail(std::string("input 0 (table) must be float32, int8 or uint8, found ") +
+           dtype_name(table.dtype));
+    if (axis_ < -1 || axis_ > 1 || axis_ >= table.shape.rank())
+      fail("attribute 'axis' must be 0, 1 or absent, found " + str(axis_));
+    const int64_t wanted = scale.size() == 1 && axis_ == -1 ? 1
+                           : axis_ == -1                    ? 1
+                                                            : table.shape[static_cast<int>(axis_)];
     if (static_cast<int64_t>(scale.size()) != wanted) {
-      fail("attribute 'scale' has " + str(static_cast<int64_t>(scale.size())) + " values, wanted " + str(wanted));
+      fail("attribute 'scale' has " + str(static_cast<int64_t>(scale.size())) + " values, wanted " +
+           str(wanted));
     }
     if (!zero.empty() && zero.size() != 1 && zero.size() != scale.size()) {
-      fail("attribute 'zero' has " + str(static_cast<int64_t>(zero.size())) + " values, wanted " + str(wanted));
+      fail("attribute 'zero' has " + str(static_cast<int64_t>(zero.size())) + " values, wanted " +
+           str(wanted));
     }
     scale_ = scale;
     for (size_t i = 0; i < scale.size(); ++i) {
@@ -207,21 +227,24 @@ class Embedding final : public Op {
     const int64_t rows = table.shape[0];
     const int64_t n = table.shape.product(1, table.shape.rank());
     const QuantizeKernels& quantize = *run.set().quantize;
-    parallel_ranges(run.pool(), indices.elements(), static_cast<double>(n), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t row = checked_index(index_at(indices, i), rows);
-        float* to = run.output(0).as<float>() + i * n;
-        const size_t first = axis_ == 0 ? static_cast<size_t>(row) : 0;
-        const int64_t step = axis_ == 1 ? 1 : 0;
-        if (table.dtype == DType::f32) {
-          std::memcpy(to, table.as<float>() + row * n, static_cast<size_t>(n) * sizeof(float));
-        } else if (table.dtype == DType::u8) {
-          quantize.from_u8(table.as<uint8_t>() + row * n, n, scale_.data() + first, zero_.data() + first, step, to);
-        } else {
-          quantize.from_s8(table.as<int8_t>() + row * n, n, scale_.data() + first, zero_.data() + first, step, to);
-        }
-      }
-    });
+    parallel_ranges(
+        run.pool(), indices.elements(), static_cast<double>(n), [&](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) {
+            const int64_t row = checked_index(index_at(indices, i), rows);
+            float* to = run.output(0).as<float>() + i * n;
+            const size_t first = axis_ == 0 ? static_cast<size_t>(row) : 0;
+            const int64_t step = axis_ == 1 ? 1 : 0;
+            if (table.dtype == DType::f32) {
+              std::memcpy(to, table.as<float>() + row * n, static_cast<size_t>(n) * sizeof(float));
+            } else if (table.dtype == DType::u8) {
+              quantize.from_u8(table.as<uint8_t>() + row * n, n, scale_.data() + first,
+                               zero_.data() + first, step, to);
+            } else {
+              quantize.from_s8(table.as<int8_t>() + row * n, n, scale_.data() + first,
+                               zero_.data() + first, step, to);
+            }
+          }
+        });
   }
 
  private:
@@ -233,8 +256,12 @@ class Embedding final : public Op {
 }  // namespace
 
 OpPtr make_gather(const NodeDef& node) { return std::make_unique<Gather>(node.integer("axis", 0)); }
-OpPtr make_gather_elements(const NodeDef& node) { return std::make_unique<GatherElements>(node.integer("axis", 0)); }
-OpPtr make_gather_nd(const NodeDef& node) { return std::make_unique<GatherND>(node.integer("batch_dims", 0)); }
+OpPtr make_gather_elements(const NodeDef& node) {
+  return std::make_unique<GatherElements>(node.integer("axis", 0));
+}
+OpPtr make_gather_nd(const NodeDef& node) {
+  return std::make_unique<GatherND>(node.integer("batch_dims", 0));
+}
 OpPtr make_embedding(const NodeDef& node) { return std::make_unique<Embedding>(node); }
 
 }  // namespace pycompress

@@ -1,4 +1,5 @@
-// linear: act(x . W + b + residual) with constant W, in float32, with fixed integer scales, or quantized at run time.
+// linear: act(x . W + b + residual) with constant W, in float32, with fixed integer scales, or
+// quantized at run time.
 #include <algorithm>
 
 #include "engine/arena.h"
@@ -14,8 +15,8 @@ constexpr int64_t kBlockBytes = 192 * 1024;
 struct LinearState final : OpState {
   LayerEpilogue ready;
   int64_t rows = 0;
-  int64_t block = 0;       // rows per block when the activation is not a clamp
-  size_t scale_at = 0;     // offsets in scratch, after the quantized x
+  int64_t block = 0;    // rows per block when the activation is not a clamp
+  size_t scale_at = 0;  // offsets in scratch, after the quantized x
   size_t init_at = 0;
   size_t sums_at = 0;
 };
@@ -28,11 +29,13 @@ class Linear final : public Op {
     k_ = w.shape[0];
     n_ = w.shape[1];
     if (layer_.mode == LayerMode::f32) {
-      const std::vector<float> converted = w.dtype == DType::f32 ? std::vector<float>() : layer_.float_weights(w, 1);
+      const std::vector<float> converted =
+          w.dtype == DType::f32 ? std::vector<float>() : layer_.float_weights(w, 1);
       const float* weights = w.dtype == DType::f32 ? w.as<float>() : converted.data();
       packed_ = pack_b_f32(node.set(), weights, 1, k_, n_, 0, n_, 1);
     } else {
-      packed_ = pack_b_int8(node.set(), w.data, w.dtype == DType::s8, 1, k_, n_, 0, n_, 1, layer_.w_zero_or_null());
+      packed_ = pack_b_int8(node.set(), w.data, w.dtype == DType::s8, 1, k_, n_, 0, n_, 1,
+                            layer_.w_zero_or_null());
     }
     node.release(1);
   }
@@ -52,9 +55,11 @@ class Linear final : public Op {
     std::vector<int32_t> init;
     if (layer_.mode == LayerMode::integer) {
       init.resize(static_cast<size_t>(n_));
-      gemm_init(packed_, layer_.x_zero, plan.dtype(0) == DType::s8, layer_.int_bias_or_null(), init.data());
+      gemm_init(packed_, layer_.x_zero, plan.dtype(0) == DType::s8, layer_.int_bias_or_null(),
+                init.data());
     }
-    state->ready = LayerEpilogue(layer_, std::move(init), packed_.col_zero.empty() ? nullptr : packed_.col_zero.data());
+    state->ready = LayerEpilogue(layer_, std::move(init),
+                                 packed_.col_zero.empty() ? nullptr : packed_.col_zero.data());
     const auto columns = static_cast<size_t>(n_);
     size_t scratch = 0;
     if (layer_.mode == LayerMode::dynamic) {
@@ -65,7 +70,8 @@ class Linear final : public Op {
     }
     if (layer_.finishes()) {
       const int64_t row_bytes = std::max<int64_t>(1, n_) * 4;
-      state->block = std::clamp<int64_t>(kBlockBytes / row_bytes / 12 * 12, 12, std::max<int64_t>(12, state->rows));
+      state->block = std::clamp<int64_t>(kBlockBytes / row_bytes / 12 * 12, 12,
+                                         std::max<int64_t>(12, state->rows));
       state->sums_at = scratch;
       // One block for each thread, or the few rows that do not give every thread a block.
       const int64_t sum_rows = std::min(state->rows, state->block * plan.threads());
@@ -86,16 +92,19 @@ class Linear final : public Op {
     a.readable_tail = x.slack;
     const bool inside = layer_.has_residual && !(layer_.finishes() && layer_.integer_out);
     const void* residual = inside ? run.input(3).data : nullptr;
-    if (layer_.mode != LayerMode::dynamic) return multiply(run, a, state.ready.epilogue(residual, n_));
+    if (layer_.mode != LayerMode::dynamic)
+      return multiply(run, a, state.ready.epilogue(residual, n_));
 
     uint8_t* quantized = run.scratch();
-    const DynamicScale found = quantize_dynamic(run.set(), run.pool(), x.as<float>(), state.rows * k_, quantized);
+    const DynamicScale found =
+        quantize_dynamic(run.set(), run.pool(), x.as<float>(), state.rows * k_, quantized);
     a.data = quantized;
     a.readable_tail = true;
     multiply(run, a,
              state.ready.dynamic_epilogue(packed_, found.scale, found.zero,
                                           reinterpret_cast<float*>(run.scratch() + state.scale_at),
-                                          reinterpret_cast<int32_t*>(run.scratch() + state.init_at), residual, n_));
+                                          reinterpret_cast<int32_t*>(run.scratch() + state.init_at),
+                                          residual, n_));
   }
 
  private:
@@ -107,10 +116,12 @@ class Linear final : public Op {
     const int threads = run.pool() == nullptr ? 1 : run.pool()->size();
     const int64_t blocks = (state.rows + state.block - 1) / state.block;
     if (blocks < threads) {
-      float* sums = layer_.integer_out ? reinterpret_cast<float*>(run.scratch() + state.sums_at) : y.as<float>();
+      float* sums = layer_.integer_out ? reinterpret_cast<float*>(run.scratch() + state.sums_at)
+                                       : y.as<float>();
       gemm(a, packed_, state.rows, epilogue, sums, n_, run.pool());
-      parallel_ranges(run.pool(), state.rows, 5.0 * static_cast<double>(n_),
-                      [&](int64_t begin, int64_t end) { finish(run, sums + begin * n_, begin, end - begin); });
+      parallel_ranges(
+          run.pool(), state.rows, 5.0 * static_cast<double>(n_),
+          [&](int64_t begin, int64_t end) { finish(run, sums + begin * n_, begin, end - begin); });
       return;
     }
     const int64_t element = packed_.is_float ? 4 : 1;
@@ -120,10 +131,11 @@ class Linear final : public Op {
       MatrixA part = a;
       part.data = static_cast<const uint8_t*>(a.data) + first * k_ * element;
       Epilogue end = epilogue;
-      if (end.residual != nullptr) end.residual = static_cast<const float*>(end.residual) + first * n_;
-      float* sums = layer_.integer_out
-                        ? reinterpret_cast<float*>(run.scratch() + state.sums_at) + worker * state.block * n_
-                        : y.as<float>() + first * n_;
+      if (end.residual != nullptr)
+        end.residual = static_cast<const float*>(end.residual) + first * n_;
+      float* sums = layer_.integer_out ? reinterpret_cast<float*>(run.scratch() + state.sums_at) +
+                                             worker * state.block * n_
+                                       : y.as<float>() + first * n_;
       gemm(part, packed_, rows, end, sums, n_, nullptr);
       finish(run, sums, first, rows);
     });
@@ -131,7 +143,8 @@ class Linear final : public Op {
 
   void finish(const RunContext& run, float* sums, int64_t first, int64_t rows) const {
     const auto at = static_cast<size_t>(first * n_);
-    const void* residual = layer_.has_residual && layer_.integer_out ? run.input(3).as<uint8_t>() + at : nullptr;
+    const void* residual =
+        layer_.has_residual && layer_.integer_out ? run.input(3).as<uint8_t>() + at : nullptr;
     void* y = run.output(0).as<uint8_t>() + at * dtype_size(layer_.y_dtype);
     layer_.finish_rows(run.set(), sums, rows, n_, n_, residual, n_, y, n_);
   }

@@ -1,4 +1,5 @@
-// Products of two activations: MatMul in float32, batched and broadcast, and MatMulInteger. B is packed at run time.
+// Products of two activations: MatMul in float32, batched and broadcast, and MatMulInteger. B is
+// packed at run time.
 #include <algorithm>
 
 #include "engine/arena.h"
@@ -35,8 +36,10 @@ Shape leading(const Shape& shape) {
 }
 
 // Shapes as ONNX MatMul (NumPy) has them: a vector on the left is a row, on the right a column.
-std::unique_ptr<MatMulState> plan_product(const Shape& a_given, const Shape& b_given, bool trans_a, bool trans_b, Shape* out) {
-  if (a_given.rank() < 1 || b_given.rank() < 1) fail("shapes " + a_given.str() + " and " + b_given.str() + ": a scalar cannot be multiplied");
+std::unique_ptr<MatMulState> plan_product(const Shape& a_given, const Shape& b_given, bool trans_a,
+                                          bool trans_b, Shape* out) {
+  if (a_given.rank() < 1 || b_given.rank() < 1)
+    fail("shapes " + a_given.str() + " and " + b_given.str() + ": a scalar cannot be multiplied");
   const bool a_vector = a_given.rank() == 1;
   const bool b_vector = b_given.rank() == 1;
   const Shape a = a_vector ? Shape{1, a_given[0]} : a_given;
@@ -46,7 +49,9 @@ std::unique_ptr<MatMulState> plan_product(const Shape& a_given, const Shape& b_g
   state->k = a[a.rank() - (trans_a && !a_vector ? 2 : 1)];
   state->n = b[b.rank() - (trans_b && !b_vector ? 2 : 1)];
   const int64_t b_depth = b[b.rank() - (trans_b && !b_vector ? 1 : 2)];
-  if (b_depth != state->k) fail("shapes " + a_given.str() + " and " + b_given.str() + " do not fit: depths " + str(state->k) + " and " + str(b_depth));
+  if (b_depth != state->k)
+    fail("shapes " + a_given.str() + " and " + b_given.str() + " do not fit: depths " +
+         str(state->k) + " and " + str(b_depth));
   const Shape a_batch = leading(a);
   const Shape b_batch = leading(b);
   state->batch = broadcast_shapes(a_batch, b_batch);
@@ -59,7 +64,8 @@ std::unique_ptr<MatMulState> plan_product(const Shape& a_given, const Shape& b_g
   return state;
 }
 
-// Packed panels, kept by each thread for the shapes it met last, so that a steady run does not allocate.
+// Packed panels, kept by each thread for the shapes it met last, so that a steady run does not
+// allocate.
 PackedB& reusable_panels(const KernelSet& set, int64_t k, int64_t n) {
   constexpr size_t kKept = 8;
   thread_local std::vector<std::unique_ptr<PackedB>> kept;
@@ -79,7 +85,8 @@ PackedB& reusable_panels(const KernelSet& set, int64_t k, int64_t n) {
 
 class MatMul final : public Op {
  public:
-  MatMul(float alpha, bool trans_a, bool trans_b) : alpha_(alpha), trans_a_(trans_a), trans_b_(trans_b) {}
+  MatMul(float alpha, bool trans_a, bool trans_b)
+      : alpha_(alpha), trans_a_(trans_a), trans_b_(trans_b) {}
 
   std::unique_ptr<OpState> plan(PlanContext& plan) const override {
     plan.need_dtype(0, DType::f32, "A");
@@ -89,7 +96,8 @@ class MatMul final : public Op {
     plan.output(0, DType::f32, out);
     if (alpha_ != 1.0f) state->scale.assign(static_cast<size_t>(state->n), alpha_);
     // A transposed is copied, for each thread that works on a matrix of its own.
-    if (transposes(plan.shape(0))) plan.scratch(static_cast<size_t>(plan.threads()) * padded_size(matrix_bytes(*state)));
+    if (transposes(plan.shape(0)))
+      plan.scratch(static_cast<size_t>(plan.threads()) * padded_size(matrix_bytes(*state)));
     return state;
   }
 
@@ -104,7 +112,8 @@ class MatMul final : public Op {
     const int64_t count = state.batch.elements();
     if (state.shared_b) return product(run, 0, 0, count * state.m, y.as<float>(), run.pool(), 0);
     const int threads = run.pool() == nullptr ? 1 : run.pool()->size();
-    const double work = static_cast<double>(state.m) * static_cast<double>(state.k) * static_cast<double>(state.n);
+    const double work =
+        static_cast<double>(state.m) * static_cast<double>(state.k) * static_cast<double>(state.n);
     const auto one = [&](int64_t index, ThreadPool* pool, int worker) {
       int64_t a = 0;
       int64_t b = 0;
@@ -114,15 +123,19 @@ class MatMul final : public Op {
     if (count < threads || threads == 1 || work * static_cast<double>(count) < 500000.0) {
       for (int64_t i = 0; i < count; ++i) one(i, run.pool(), 0);
     } else {
-      parallel_for(run.pool(), count, [&](int64_t index, int worker) { one(index, nullptr, worker); });
+      parallel_for(run.pool(), count,
+                   [&](int64_t index, int worker) { one(index, nullptr, worker); });
     }
   }
 
  private:
   bool transposes(const Shape& a) const { return trans_a_ && a.rank() > 1; }
-  static size_t matrix_bytes(const MatMulState& state) { return static_cast<size_t>(state.m * state.k) * sizeof(float); }
+  static size_t matrix_bytes(const MatMulState& state) {
+    return static_cast<size_t>(state.m * state.k) * sizeof(float);
+  }
 
-  void product(const RunContext& run, int64_t a_index, int64_t b_index, int64_t m, float* y, ThreadPool* pool, int worker) const {
+  void product(const RunContext& run, int64_t a_index, int64_t b_index, int64_t m, float* y,
+               ThreadPool* pool, int worker) const {
     const auto& state = run.state<MatMulState>();
     const float* b = run.input(1).as<float>() + b_index * state.k * state.n;
     const bool turned = trans_b_ && run.input(1).shape.rank() > 1;
@@ -132,10 +145,12 @@ class MatMul final : public Op {
     a.data = run.input(0).as<float>() + a_index * state.m * state.k;
     a.lda = state.k;
     if (transposes(run.input(0).shape)) {
-      auto* copy = reinterpret_cast<float*>(run.scratch() + static_cast<size_t>(worker) * padded_size(matrix_bytes(state)));
+      auto* copy = reinterpret_cast<float*>(run.scratch() + static_cast<size_t>(worker) *
+                                                                padded_size(matrix_bytes(state)));
       const int64_t from[] = {1, state.m};
       const int64_t to[] = {state.k, 1};
-      copy_strided(nullptr, StridedLoop<2>(Shape{state.m, state.k}, {from, to}), sizeof(float), a.data, copy);
+      copy_strided(nullptr, StridedLoop<2>(Shape{state.m, state.k}, {from, to}), sizeof(float),
+                   a.data, copy);
       a.data = copy;
     }
     Epilogue epilogue;
@@ -154,7 +169,8 @@ class MatMulInteger final : public Op {
  public:
   std::unique_ptr<OpState> plan(PlanContext& plan) const override {
     for (int i = 0; i < 2; ++i) {
-      if (!is_integer8(plan.dtype(i))) fail("input " + str(i) + " must be uint8 or int8, found " + dtype_name(plan.dtype(i)));
+      if (!is_integer8(plan.dtype(i)))
+        fail("input " + str(i) + " must be uint8 or int8, found " + dtype_name(plan.dtype(i)));
     }
     Shape out;
     auto state = plan_product(plan.shape(0), plan.shape(1), false, false, &out);
@@ -183,12 +199,14 @@ class MatMulInteger final : public Op {
       int64_t b_index = 0;
       state.locate(i, &a_index, &b_index);
       if (b_index != packed_index) {
-        packed = pack_b_int8(run.set(), b.as<uint8_t>() + b_index * state.k * state.n, b_signed, 1, state.k, state.n, 0, state.n, 1,
-                             b_zero.empty() ? nullptr : b_zero.data());
+        packed =
+            pack_b_int8(run.set(), b.as<uint8_t>() + b_index * state.k * state.n, b_signed, 1,
+                        state.k, state.n, 0, state.n, 1, b_zero.empty() ? nullptr : b_zero.data());
         packed_index = b_index;
       }
       const bool by_row = a_zero.size() > 1;
-      gemm_init(packed, by_row || a_zero.empty() ? 0 : a_zero[0], a.dtype == DType::s8, nullptr, init.data());
+      gemm_init(packed, by_row || a_zero.empty() ? 0 : a_zero[0], a.dtype == DType::s8, nullptr,
+                init.data());
       Epilogue epilogue;
       epilogue.out = Out::s32;
       epilogue.init = init.data();
@@ -202,7 +220,8 @@ class MatMulInteger final : public Op {
       rows.lda = state.k;
       rows.is_signed = a.dtype == DType::s8;
       rows.readable_tail = a.slack;
-      gemm(rows, packed, state.m, epilogue, y.as<int32_t>() + i * state.m * state.n, state.n, run.pool());
+      gemm(rows, packed, state.m, epilogue, y.as<int32_t>() + i * state.m * state.n, state.n,
+           run.pool());
     }
   }
 
@@ -212,7 +231,8 @@ class MatMulInteger final : public Op {
     plan.need_dtype(i, plan.dtype(i - 2), what);
     const int64_t count = plan.shape(i).elements();
     if (count != 1 && count != wanted) {
-      fail("input " + str(i) + " (" + what + ") has shape " + plan.shape(i).str() + ", wanted a scalar or [" + str(wanted) + "]");
+      fail("input " + str(i) + " (" + what + ") has shape " + plan.shape(i).str() +
+           ", wanted a scalar or [" + str(wanted) + "]");
     }
   }
 
@@ -230,7 +250,8 @@ class MatMulInteger final : public Op {
 }  // namespace
 
 OpPtr make_matmul(const NodeDef& node) {
-  return std::make_unique<MatMul>(node.number("alpha", 1.0f), node.flag("trans_a", false), node.flag("trans_b", false));
+  return std::make_unique<MatMul>(node.number("alpha", 1.0f), node.flag("trans_a", false),
+                                  node.flag("trans_b", false));
 }
 OpPtr make_matmul_integer(const NodeDef&) { return std::make_unique<MatMulInteger>(); }
 

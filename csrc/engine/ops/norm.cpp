@@ -26,7 +26,8 @@ class LayerNorm final : public Op {
       if (!plan.has(i)) continue;
       plan.need_dtype(i, DType::f32, kNames[i]);
       if (i > 0 && broadcast_shapes(plan.shape(i), normalized) != normalized) {
-        fail("input " + str(i) + " (" + kNames[i] + ") has shape " + plan.shape(i).str() + ", wanted " + normalized.str());
+        fail("input " + str(i) + " (" + kNames[i] + ") has shape " + plan.shape(i).str() +
+             ", wanted " + normalized.str());
       }
     }
     plan.output(0, DType::f32, in);
@@ -49,17 +50,20 @@ class LayerNorm final : public Op {
     const float* bias = full_length(run, 2, axis, 0.0f, scratch + n);
     float* mean = run.wants(1) ? run.output(1).as<float>() : nullptr;
     float* deviation = run.wants(2) ? run.output(2).as<float>() : nullptr;
-    parallel_ranges(run.pool(), rows, 3.0 * static_cast<double>(n), [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        const float* row = x.as<float>() + r * n;
-        if (mean != nullptr) statistics(row, n, mean + r, deviation == nullptr ? nullptr : deviation + r);
-        run.set().pointwise->layer_norm(row, n, scale, bias, epsilon_, y.as<float>() + r * n);
-      }
-    });
+    parallel_ranges(
+        run.pool(), rows, 3.0 * static_cast<double>(n), [&](int64_t begin, int64_t end) {
+          for (int64_t r = begin; r < end; ++r) {
+            const float* row = x.as<float>() + r * n;
+            if (mean != nullptr)
+              statistics(row, n, mean + r, deviation == nullptr ? nullptr : deviation + r);
+            run.set().pointwise->layer_norm(row, n, scale, bias, epsilon_, y.as<float>() + r * n);
+          }
+        });
   }
 
  private:
-  static const float* full_length(const RunContext& run, int i, int axis, float otherwise, float* scratch) {
+  static const float* full_length(const RunContext& run, int i, int axis, float otherwise,
+                                  float* scratch) {
     const Shape& in = run.input(0).shape;
     const int64_t n = in.product(axis, in.rank());
     if (!run.has(i)) {
@@ -74,7 +78,8 @@ class LayerNorm final : public Op {
     int64_t to[kMaxRank];
     broadcast_strides(given.shape, normalized, from);
     row_major_strides(normalized, to);
-    copy_strided(nullptr, StridedLoop<2>(normalized, {from, to}), sizeof(float), given.data, scratch);
+    copy_strided(nullptr, StridedLoop<2>(normalized, {from, to}), sizeof(float), given.data,
+                 scratch);
     return scratch;
   }
 
@@ -89,7 +94,8 @@ class LayerNorm final : public Op {
       const double d = static_cast<double>(row[i]) - middle;
       squares += d * d;
     }
-    *deviation = static_cast<float>(1.0 / std::sqrt(squares / static_cast<double>(n) + static_cast<double>(epsilon_)));
+    *deviation = static_cast<float>(
+        1.0 / std::sqrt(squares / static_cast<double>(n) + static_cast<double>(epsilon_)));
   }
 
   int64_t axis_;
@@ -99,26 +105,29 @@ class LayerNorm final : public Op {
 void need_channels(const PlanContext& plan, int i, int64_t channels, const char* what) {
   plan.need_dtype(i, DType::f32, what);
   if (plan.shape(i).elements() != channels) {
-    fail("input " + str(i) + " (" + what + ") has shape " + plan.shape(i).str() + ", wanted [" + str(channels) + "]");
+    fail("input " + str(i) + " (" + what + ") has shape " + plan.shape(i).str() + ", wanted [" +
+         str(channels) + "]");
   }
 }
 
 // y = x * a + b over rows of one channel (channels last when the rows have length 1).
-void scale_channels(const RunContext& run, const Tensor& x, const float* a, const float* b, const Tensor& y) {
+void scale_channels(const RunContext& run, const Tensor& x, const float* a, const float* b,
+                    const Tensor& y) {
   const int64_t channels = x.shape[1];
   const int64_t n = x.shape.product(2, x.shape.rank());
   const PointwiseKernels& pointwise = *run.set().pointwise;
   const int64_t step = n == 1 ? 1 : 0;
   const int64_t length = n == 1 ? channels : n;
   const int64_t rows = n == 1 ? x.shape[0] : x.shape[0] * channels;
-  parallel_ranges(run.pool(), rows, 2.0 * static_cast<double>(length), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const int64_t c = n == 1 ? 0 : r % channels;
-      float* to = y.as<float>() + r * length;
-      pointwise.binary(Binary::mul, x.as<float>() + r * length, 1, a + c, step, length, to);
-      pointwise.binary(Binary::add, to, 1, b + c, step, length, to);
-    }
-  });
+  parallel_ranges(
+      run.pool(), rows, 2.0 * static_cast<double>(length), [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+          const int64_t c = n == 1 ? 0 : r % channels;
+          float* to = y.as<float>() + r * length;
+          pointwise.binary(Binary::mul, x.as<float>() + r * length, 1, a + c, step, length, to);
+          pointwise.binary(Binary::add, to, 1, b + c, step, length, to);
+        }
+      });
 }
 
 class BatchNorm final : public Op {
@@ -145,7 +154,8 @@ class BatchNorm final : public Op {
     float* b = a + channels;
     for (int64_t c = 0; c < channels; ++c) {
       const double factor = static_cast<double>(run.input(1).as<float>()[c]) /
-                            std::sqrt(static_cast<double>(run.input(4).as<float>()[c]) + static_cast<double>(epsilon_));
+                            std::sqrt(static_cast<double>(run.input(4).as<float>()[c]) +
+                                      static_cast<double>(epsilon_));
       a[c] = static_cast<float>(factor);
       b[c] = static_cast<float>(static_cast<double>(run.input(2).as<float>()[c]) -
                                 static_cast<double>(run.input(3).as<float>()[c]) * factor);
@@ -186,14 +196,15 @@ class InstanceNorm final : public Op {
     const float* scale = run.input(1).as<float>();
     const float* bias = run.input(2).as<float>();
     const PointwiseKernels& pointwise = *run.set().pointwise;
-    parallel_ranges(run.pool(), x.shape[0] * channels, 5.0 * static_cast<double>(n), [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        float* to = y.as<float>() + r * n;
-        pointwise.layer_norm(x.as<float>() + r * n, n, ones, zeros, epsilon_, to);
-        pointwise.binary(Binary::mul, to, 1, scale + r % channels, 0, n, to);
-        pointwise.binary(Binary::add, to, 1, bias + r % channels, 0, n, to);
-      }
-    });
+    parallel_ranges(run.pool(), x.shape[0] * channels, 5.0 * static_cast<double>(n),
+                    [&](int64_t begin, int64_t end) {
+                      for (int64_t r = begin; r < end; ++r) {
+                        float* to = y.as<float>() + r * n;
+                        pointwise.layer_norm(x.as<float>() + r * n, n, ones, zeros, epsilon_, to);
+                        pointwise.binary(Binary::mul, to, 1, scale + r % channels, 0, n, to);
+                        pointwise.binary(Binary::add, to, 1, bias + r % channels, 0, n, to);
+                      }
+                    });
   }
 
  private:

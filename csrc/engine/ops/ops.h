@@ -22,5 +22,88 @@ OpPtr make_transpose(const NodeDef& node);
 OpPtr make_concat(const NodeDef& node);
 OpPtr make_split(const NodeDef& node);
 OpPtr make_slice(const NodeDef& node);
+// binary.cpp
+OpPtr make_add(const NodeDef& node);
+OpPtr make_sub(const NodeDef& node);
+OpPtr make_mul(const NodeDef& node);
+OpPtr make_div(const NodeDef& node);
+OpPtr make_pow(const NodeDef& node);
+OpPtr make_mod(const NodeDef& node);
+OpPtr make_min(const NodeDef& node);
+OpPtr make_max(const NodeDef& node);
+OpPtr make_sum(const NodeDef& node);
+OpPtr make_mean(const NodeDef& node);
+// compare.cpp
+OpPtr make_equal(const NodeDef& node);
+OpPtr make_less(const NodeDef& node);
+OpPtr make_less_equal(const NodeDef& node);
+OpPtr make_greater(const NodeDef& node);
+OpPtr make_greater_equal(const NodeDef& node);
+OpPtr make_and(const NodeDef& node);
+OpPtr make_or(const NodeDef& node);
+OpPtr make_xor(const NodeDef& node);
+OpPtr make_not(const NodeDef& node);
+OpPtr make_where(const NodeDef& node);
+// unary.cpp
+OpPtr make_abs(const NodeDef& node);
+OpPtr make_neg(const NodeDef& node);
+OpPtr make_relu(const NodeDef& node);
+OpPtr make_sigmoid(const NodeDef& node);
+OpPtr make_hard_swish(const NodeDef& node);
+OpPtr make_silu(const NodeDef& node);
+OpPtr make_tanh(const NodeDef& node);
+OpPtr make_erf(const NodeDef& node);
+OpPtr make_exp(const NodeDef& node);
+OpPtr make_log(const NodeDef& node);
+OpPtr make_sqrt(const NodeDef& node);
+OpPtr make_reciprocal(const NodeDef& node);
+OpPtr make_floor(const NodeDef& node);
+OpPtr make_ceil(const NodeDef& node);
+OpPtr make_round(const NodeDef& node);
+OpPtr make_sign(const NodeDef& node);
+OpPtr make_softplus(const NodeDef& node);
+OpPtr make_sin(const NodeDef& node);
+OpPtr make_cos(const NodeDef& node);
+OpPtr make_leaky_relu(const NodeDef& node);
+OpPtr make_elu(const NodeDef& node);
+OpPtr make_hard_sigmoid(const NodeDef& node);
+OpPtr make_gelu(const NodeDef& node);
+OpPtr make_activation(const NodeDef& node);
+OpPtr make_clip(const NodeDef& node);
+OpPtr make_prelu(const NodeDef& node);
+OpPtr make_cast(const NodeDef& node);
+// reduce.cpp
+OpPtr make_reduce_sum(const NodeDef& node);
+OpPtr make_reduce_mean(const NodeDef& node);
+OpPtr make_reduce_max(const NodeDef& node);
+OpPtr make_reduce_min(const NodeDef& node);
+OpPtr make_reduce_prod(const NodeDef& node);
+OpPtr make_reduce_l1(const NodeDef& node);
+OpPtr make_reduce_l2(const NodeDef& node);
+OpPtr make_reduce_sum_square(const NodeDef& node);
+OpPtr make_reduce_log_sum(const NodeDef& node);
+OpPtr make_reduce_log_sum_exp(const NodeDef& node);
+// softmax.cpp, norm.cpp
+OpPtr make_softmax(const NodeDef& node);
+OpPtr make_log_softmax(const NodeDef& node);
+OpPtr make_layer_norm(const NodeDef& node);
+OpPtr make_batch_norm(const NodeDef& node);
+OpPtr make_instance_norm(const NodeDef& node);
+// gather.cpp
+OpPtr make_gather(const NodeDef& node);
+OpPtr make_gather_elements(const NodeDef& node);
+OpPtr make_gather_nd(const NodeDef& node);
+OpPtr make_embedding(const NodeDef& node);
+// fill.cpp, pad.cpp
+OpPtr make_expand(const NodeDef& node);
+OpPtr make_tile(const NodeDef& node);
+OpPtr make_constant_of_shape(const NodeDef& node);
+OpPtr make_range(const NodeDef& node);
+OpPtr make_trilu(const NodeDef& node);
+OpPtr make_pad(const NodeDef& node);
+// linear.cpp, matmul.cpp
+OpPtr make_linear(const NodeDef& node);
+OpPtr make_matmul(const NodeDef& node);
+OpPtr make_matmul_integer(const NodeDef& node);
 
 }  // namespace pycompress

@@ -1,5 +1,5 @@
-// Pad: constant, edge, reflect and wrap, with negative pads that cut. Each axis has a table of the input's index for every
-// index of the result, -1 where the constant goes.
+// Pad: constant, edge, reflect and wrap, with negative pads that cut. Each axis has a table of the
+// input's index for every index of the result, -1 where the constant goes.
 #include <algorithm>
 #include <cstring>
 
@@ -13,9 +13,9 @@ enum class PadMode { constant, edge, reflect, wrap };
 
 struct PadState final : OpState {
   std::vector<std::vector<int64_t>> from;  // by axis
-  int64_t copy_first = 0;                  // the run of the last axis that is copied as it is: result index,
-  int64_t copy_from = 0;                   // input index,
-  int64_t copy_count = 0;                  // length
+  int64_t copy_first = 0;  // the run of the last axis that is copied as it is: result index,
+  int64_t copy_from = 0;   // input index,
+  int64_t copy_count = 0;  // length
 };
 
 int64_t source_index(PadMode mode, int64_t i, int64_t dim) {
@@ -48,11 +48,13 @@ class Pad final : public Op {
     for (int i = 0; i < rank; ++i) axes.push_back(i);
     if (plan.has(3)) axes = plan.integers(3, "axes");
     if (pads.size() != 2 * axes.size()) {
-      fail("pads has " + str(static_cast<int64_t>(pads.size())) + " values for " + str(static_cast<int64_t>(axes.size())) + " axes");
+      fail("pads has " + str(static_cast<int64_t>(pads.size())) + " values for " +
+           str(static_cast<int64_t>(axes.size())) + " axes");
     }
     if (plan.has(2)) {
       plan.need_dtype(2, plan.dtype(0), "constant_value");
-      if (plan.shape(2).elements() != 1) fail("constant_value must be a scalar, found shape " + plan.shape(2).str());
+      if (plan.shape(2).elements() != 1)
+        fail("constant_value must be a scalar, found shape " + plan.shape(2).str());
     }
     int64_t begin[kMaxRank] = {};
     int64_t end[kMaxRank] = {};
@@ -60,14 +62,16 @@ class Pad final : public Op {
       const int axis = normalize_axis(axes[i], rank);
       begin[axis] = pads[i];
       end[axis] = pads[i + axes.size()];
-      if (std::max(std::abs(begin[axis]), std::abs(end[axis])) > kMaxElements) fail("pads are out of range");
+      if (std::max(std::abs(begin[axis]), std::abs(end[axis])) > kMaxElements)
+        fail("pads are out of range");
     }
     Shape out = in;
     bool same = true;
     for (int i = 0; i < rank; ++i) {
       out[i] = in[i] + begin[i] + end[i];
       same = same && begin[i] == 0 && end[i] == 0;
-      if (mode_ != PadMode::constant && in[i] == 0 && out[i] > 0) fail("there is nothing to pad from in " + in.str());
+      if (mode_ != PadMode::constant && in[i] == 0 && out[i] > 0)
+        fail("there is nothing to pad from in " + in.str());
     }
     plan.output(0, plan.dtype(0), out);
     if (same) {
@@ -78,13 +82,15 @@ class Pad final : public Op {
     for (int i = 0; i < rank; ++i) {
       std::vector<int64_t> table;
       // A table is not longer than the result; an empty result needs none.
-      for (int64_t j = 0; j < (out.elements() == 0 ? 0 : out[i]); ++j) table.push_back(source_index(mode_, j - begin[i], in[i]));
+      for (int64_t j = 0; j < (out.elements() == 0 ? 0 : out[i]); ++j)
+        table.push_back(source_index(mode_, j - begin[i], in[i]));
       state->from.push_back(std::move(table));
     }
     const int last = rank - 1;
     state->copy_first = std::clamp<int64_t>(begin[last], 0, out[last]);
     state->copy_from = std::max<int64_t>(0, -begin[last]);
-    state->copy_count = std::max<int64_t>(0, std::min(in[last] - state->copy_from, out[last] - state->copy_first));
+    state->copy_count =
+        std::max<int64_t>(0, std::min(in[last] - state->copy_from, out[last] - state->copy_first));
     return state;
   }
 
@@ -99,35 +105,40 @@ class Pad final : public Op {
     const void* value = run.has(2) ? run.input(2).data : &nothing;
     const int64_t n = y.shape[last];
     const auto* src = x.as<uint8_t>();
-    parallel_ranges(run.pool(), y.shape.product(0, last), 0.25 * static_cast<double>(n * size) + 8.0, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
-        int64_t from = 0;
-        int64_t rest = row;
-        int64_t stride = 1;
-        bool outside = false;
-        for (int i = last - 1; i >= 0; --i) {
-          const int64_t index = state.from[static_cast<size_t>(i)][static_cast<size_t>(rest % y.shape[i])];
-          outside = outside || index < 0;
-          from += index * stride;
-          rest /= y.shape[i];
-          stride *= x.shape[i];
-        }
-        auto* to = y.as<uint8_t>() + row * n * size;
-        if (outside) {
-          copy_elements(value, 0, n, static_cast<size_t>(size), to);
-          continue;
-        }
-        const uint8_t* line = src + from * x.shape[last] * size;
-        const auto& table = state.from[static_cast<size_t>(last)];
-        const auto one = [&](int64_t i) {
-          const int64_t index = table[static_cast<size_t>(i)];
-          std::memcpy(to + i * size, index < 0 ? value : line + index * size, static_cast<size_t>(size));
-        };
-        for (int64_t i = 0; i < state.copy_first; ++i) one(i);
-        std::memcpy(to + state.copy_first * size, line + state.copy_from * size, static_cast<size_t>(state.copy_count * size));
-        for (int64_t i = state.copy_first + state.copy_count; i < n; ++i) one(i);
-      }
-    });
+    parallel_ranges(
+        run.pool(), y.shape.product(0, last), 0.25 * static_cast<double>(n * size) + 8.0,
+        [&](int64_t begin, int64_t end) {
+          for (int64_t row = begin; row < end; ++row) {
+            int64_t from = 0;
+            int64_t rest = row;
+            int64_t stride = 1;
+            bool outside = false;
+            for (int i = last - 1; i >= 0; --i) {
+              const int64_t index =
+                  state.from[static_cast<size_t>(i)][static_cast<size_t>(rest % y.shape[i])];
+              outside = outside || index < 0;
+              from += index * stride;
+              rest /= y.shape[i];
+              stride *= x.shape[i];
+            }
+            auto* to = y.as<uint8_t>() + row * n * size;
+            if (outside) {
+              copy_elements(value, 0, n, static_cast<size_t>(size), to);
+              continue;
+            }
+            const uint8_t* line = src + from * x.shape[last] * size;
+            const auto& table = state.from[static_cast<size_t>(last)];
+            const auto one = [&](int64_t i) {
+              const int64_t index = table[static_cast<size_t>(i)];
+              std::memcpy(to + i * size, index < 0 ? value : line + index * size,
+                          static_cast<size_t>(size));
+            };
+            for (int64_t i = 0; i < state.copy_first; ++i) one(i);
+            std::memcpy(to + state.copy_first * size, line + state.copy_from * size,
+                        static_cast<size_t>(state.copy_count * size));
+            for (int64_t i = state.copy_first + state.copy_count; i < n; ++i) one(i);
+          }
+        });
   }
 
  private:

@@ -1,7 +1,8 @@
 // Reductions over any axes: ReduceSum Mean Max Min Prod L1 L2 SumSquare LogSum LogSumExp.
 //
-// The input is walked row by row. A row that is reduced away becomes one number; a row that stays is added to a row of
-// the result. Neighbouring axes with the same fate are one axis, so the common cases are one kernel call per row.
+// The input is walked row by row. A row that is reduced away becomes one number; a row that stays
+// is added to a row of the result. Neighbouring axes with the same fate are one axis, so the common
+// cases are one kernel call per row.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -17,9 +18,10 @@ enum class Reduction { sum, mean, max, min, prod, l1, l2, sum_square, log_sum, l
 
 struct ReduceState final : OpState {
   explicit ReduceState(const StridedLoop<2>& loop) : loop(loop) {}
-  StridedLoop<2> loop;    // x, y (stride 0 where reduced)
-  int64_t count = 1;      // elements that go into one result
-  int64_t split = 1;      // leading rows of the loop that lead to different results: threads take ranges of them
+  StridedLoop<2> loop;  // x, y (stride 0 where reduced)
+  int64_t count = 1;    // elements that go into one result
+  int64_t split =
+      1;  // leading rows of the loop that lead to different results: threads take ranges of them
   bool row_reduced = true;
 };
 
@@ -60,14 +62,18 @@ T identity_of(Reduction op) {
 // Integers wrap around.
 template <typename T>
 T plus(T a, T b) {
-  if constexpr (std::is_integral_v<T>) return static_cast<T>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
-  else return a + b;
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<T>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
+  else
+    return a + b;
 }
 
 template <typename T>
 T times(T a, T b) {
-  if constexpr (std::is_integral_v<T>) return static_cast<T>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
-  else return a * b;
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<T>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
+  else
+    return a * b;
 }
 
 template <typename T>
@@ -91,7 +97,8 @@ T join(Reduction op, T acc, T x) {
 
 class ReduceOp final : public Op {
  public:
-  ReduceOp(Reduction op, bool keep, bool no_axes_is_none) : op_(op), keep_(keep), no_axes_is_none_(no_axes_is_none) {}
+  ReduceOp(Reduction op, bool keep, bool no_axes_is_none)
+      : op_(op), keep_(keep), no_axes_is_none_(no_axes_is_none) {}
 
   std::unique_ptr<OpState> plan(PlanContext& plan) const override {
     const Shape& in = plan.shape(0);
@@ -140,8 +147,10 @@ class ReduceOp final : public Op {
  private:
   void check_type(DType dtype) const {
     const bool real = dtype == DType::f32 || dtype == DType::f64;
-    const bool needs_real = op_ == Reduction::l2 || op_ == Reduction::log_sum || op_ == Reduction::log_sum_exp;
-    if (dtype == DType::b8 || (needs_real && !real)) fail(std::string("input 0 cannot be ") + dtype_name(dtype));
+    const bool needs_real =
+        op_ == Reduction::l2 || op_ == Reduction::log_sum || op_ == Reduction::log_sum_exp;
+    if (dtype == DType::b8 || (needs_real && !real))
+      fail(std::string("input 0 cannot be ") + dtype_name(dtype));
   }
 
   // Ranges of rows whose results do not overlap.
@@ -152,7 +161,8 @@ class ReduceOp final : public Op {
     if (rows == 0 || state.loop.inner() == 0) return;
     const int64_t per = rows / state.split;
     const double cost = static_cast<double>(per) * static_cast<double>(state.loop.inner());
-    parallel_ranges(run.pool(), state.split, cost, [&](int64_t begin, int64_t end) { body(begin * per, end * per); });
+    parallel_ranges(run.pool(), state.split, cost,
+                    [&](int64_t begin, int64_t end) { body(begin * per, end * per); });
   }
 
   void run_kernel(const RunContext& run, const Tensor& x, const Tensor& y) const {
@@ -238,7 +248,8 @@ class ReduceOp final : public Op {
 };
 
 OpPtr make(const NodeDef& node, Reduction op) {
-  return std::make_unique<ReduceOp>(op, node.flag("keepdims", true), node.flag("noop_with_empty_axes", false));
+  return std::make_unique<ReduceOp>(op, node.flag("keepdims", true),
+                                    node.flag("noop_with_empty_axes", false));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Softmax and LogSoftmax over any axis. Where the axis is not the last one, a column is copied to scratch and back.
+// Softmax and LogSoftmax over any axis. Where the axis is not the last one, a column is copied to
+// scratch and back.
 #include <algorithm>
 
 #include "engine/ops/ops.h"
@@ -62,7 +63,8 @@ class Softmax final : public Op {
 
  private:
   // x - max - log(sum(exp(x - max))); column holds x.
-  static void log_softmax(const PointwiseKernels& pointwise, const float* from, int64_t step, int64_t n, float* column, float* to) {
+  static void log_softmax(const PointwiseKernels& pointwise, const float* from, int64_t step,
+                          int64_t n, float* column, float* to) {
     const float top = pointwise.reduce(Reduce::max, column, n);
     pointwise.binary(Binary::sub, column, 1, &top, 0, n, column);
     pointwise.unary(Unary::exp, column, n, 0.0f, 0.0f, column);
@@ -77,7 +79,11 @@ class Softmax final : public Op {
 
 }  // namespace
 
-OpPtr make_softmax(const NodeDef& node) { return std::make_unique<Softmax>(node.integer("axis", -1), false); }
-OpPtr make_log_softmax(const NodeDef& node) { return std::make_unique<Softmax>(node.integer("axis", -1), true); }
+OpPtr make_softmax(const NodeDef& node) {
+  return std::make_unique<Softmax>(node.integer("axis", -1), false);
+}
+OpPtr make_log_softmax(const NodeDef& node) {
+  return std::make_unique<Softmax>(node.integer("axis", -1), true);
+}
 
 }  // namespace pycompress

@@ -1,4 +1,5 @@
-// Functions of one element: the float kernels, their integer and double forms, Clip, PRelu and Cast.
+// Functions of one element: the float kernels, their integer and double forms, Clip, PRelu and
+// Cast.
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -31,15 +32,18 @@ double unary_cost(Unary op) {
   }
 }
 
-void run_unary(const RunContext& run, const Tensor& x, const Tensor& y, Unary op, float alpha, float beta) {
+void run_unary(const RunContext& run, const Tensor& x, const Tensor& y, Unary op, float alpha,
+               float beta) {
   parallel_ranges(run.pool(), y.elements(), unary_cost(op), [&](int64_t begin, int64_t end) {
-    run.set().pointwise->unary(op, x.as<float>() + begin, end - begin, alpha, beta, y.as<float>() + begin);
+    run.set().pointwise->unary(op, x.as<float>() + begin, end - begin, alpha, beta,
+                               y.as<float>() + begin);
   });
 }
 
 // What makes sense beyond float32: signs for integers, the elementary functions for double.
 bool is_exact(Unary op) {
-  return op == Unary::abs || op == Unary::neg || op == Unary::sign || op == Unary::relu || op == Unary::identity;
+  return op == Unary::abs || op == Unary::neg || op == Unary::sign || op == Unary::relu ||
+         op == Unary::identity;
 }
 
 template <typename T>
@@ -149,7 +153,8 @@ class UnaryOp final : public Op {
       using T = decltype(zero);
       for (int64_t i = 0; i < n; ++i) {
         if constexpr (std::is_same_v<T, double>) {
-          y.as<T>()[i] = double_unary(op_, x.as<T>()[i], static_cast<double>(alpha_), static_cast<double>(beta_));
+          y.as<T>()[i] = double_unary(op_, x.as<T>()[i], static_cast<double>(alpha_),
+                                      static_cast<double>(beta_));
         } else if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
           y.as<T>()[i] = exact_unary(op_, x.as<T>()[i]);
         }
@@ -171,7 +176,9 @@ class Clip final : public Op {
     for (int i = 1; i < 3; ++i) {
       if (!plan.has(i)) continue;
       plan.need_dtype(i, plan.dtype(0), i == 1 ? "min" : "max");
-      if (plan.shape(i).elements() != 1) fail(std::string("input ") + str(i) + " must be a scalar, found shape " + plan.shape(i).str());
+      if (plan.shape(i).elements() != 1)
+        fail(std::string("input ") + str(i) + " must be a scalar, found shape " +
+             plan.shape(i).str());
     }
     plan.output(0, plan.dtype(0), plan.shape(0));
     plan.in_place(0, 0);
@@ -183,8 +190,10 @@ class Clip final : public Op {
     const Tensor& y = run.output(0);
     dispatch(x.dtype, [&](auto zero) {
       using T = decltype(zero);
-      const T lowest = std::is_floating_point_v<T> ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
-      const T highest = std::is_floating_point_v<T> ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
+      const T lowest = std::is_floating_point_v<T> ? -std::numeric_limits<T>::infinity()
+                                                   : std::numeric_limits<T>::lowest();
+      const T highest = std::is_floating_point_v<T> ? std::numeric_limits<T>::infinity()
+                                                    : std::numeric_limits<T>::max();
       const T lo = run.has(1) ? *run.input(1).as<T>() : lowest;
       const T hi = run.has(2) ? *run.input(2).as<T>() : highest;
       if constexpr (std::is_same_v<T, float>) {
@@ -208,17 +217,20 @@ class PRelu final : public Op {
     plan.need_dtype(0, DType::f32, "X");
     plan.need_dtype(1, DType::f32, "slope");
     if (broadcast_shapes(plan.shape(0), plan.shape(1)) != plan.shape(0)) {
-      fail("slope of shape " + plan.shape(1).str() + " does not broadcast to " + plan.shape(0).str());
+      fail("slope of shape " + plan.shape(1).str() + " does not broadcast to " +
+           plan.shape(0).str());
     }
     plan.output(0, DType::f32, plan.shape(0));
     plan.in_place(0, 0);
-    return std::make_unique<BroadcastState>(broadcast_loop(plan.shape(0), plan.shape(1), plan.shape(0)));
+    return std::make_unique<BroadcastState>(
+        broadcast_loop(plan.shape(0), plan.shape(1), plan.shape(0)));
   }
   void run(const RunContext& run) const override {
     const auto& loop = run.state<BroadcastState>().loop;
     loop.parallel(run.pool(), 1.0, [&](const int64_t* at, int64_t n) {
-      map_pairs(run.input(0).as<float>() + at[0], int64_t{1}, run.input(1).as<float>() + at[1], loop.inner_stride(1), n,
-                run.output(0).as<float>() + at[2], [](float x, float slope) { return x < 0 ? x * slope : x; });
+      map_pairs(run.input(0).as<float>() + at[0], int64_t{1}, run.input(1).as<float>() + at[1],
+                loop.inner_stride(1), n, run.output(0).as<float>() + at[2],
+                [](float x, float slope) { return x < 0 ? x * slope : x; });
     });
   }
 };
@@ -233,7 +245,8 @@ To convert(From x) {
     // 2^k is exact in both float types, the largest integer may not be.
     const From limit = std::ldexp(From{1}, std::numeric_limits<To>::digits);
     if (x >= limit) return std::numeric_limits<To>::max();
-    if (x <= static_cast<From>(std::numeric_limits<To>::min())) return std::numeric_limits<To>::min();
+    if (x <= static_cast<From>(std::numeric_limits<To>::min()))
+      return std::numeric_limits<To>::min();
     return static_cast<To>(x);
   } else {
     return static_cast<To>(x);
@@ -300,7 +313,8 @@ OpPtr make_plain(const NodeDef&) {
 
 OpPtr make_with_parameters(const NodeDef& node, Unary op) {
   const UnaryDefaults defaults = unary_defaults(op);
-  return std::make_unique<UnaryOp>(op, node.number("alpha", defaults.alpha), node.number("beta", defaults.beta));
+  return std::make_unique<UnaryOp>(op, node.number("alpha", defaults.alpha),
+                                   node.number("beta", defaults.beta));
 }
 
 }  // namespace
@@ -326,11 +340,14 @@ OpPtr make_sin(const NodeDef& node) { return make_plain<Unary::sin>(node); }
 OpPtr make_cos(const NodeDef& node) { return make_plain<Unary::cos>(node); }
 OpPtr make_leaky_relu(const NodeDef& node) { return make_with_parameters(node, Unary::leaky_relu); }
 OpPtr make_elu(const NodeDef& node) { return make_with_parameters(node, Unary::elu); }
-OpPtr make_hard_sigmoid(const NodeDef& node) { return make_with_parameters(node, Unary::hard_sigmoid); }
+OpPtr make_hard_sigmoid(const NodeDef& node) {
+  return make_with_parameters(node, Unary::hard_sigmoid);
+}
 
 OpPtr make_gelu(const NodeDef& node) {
   const std::string form = node.text("approximate", "none");
-  if (form != "none" && form != "tanh") fail("attribute 'approximate' must be none or tanh, found '" + form + "'");
+  if (form != "none" && form != "tanh")
+    fail("attribute 'approximate' must be none or tanh, found '" + form + "'");
   return std::make_unique<UnaryOp>(form == "none" ? Unary::gelu : Unary::gelu_tanh, 0.0f, 0.0f);
 }
 
