@@ -76,9 +76,9 @@ struct GemmKernel {
   bool a_signed;                         // integer tiles: the type of A that the instruction wants
   void (*tile)(const TileArgs& args);    // A as the instruction wants it
   void (*tile_flip)(const TileArgs& args);  // A of the other signedness; null for float
-  // The same for weights that hold -128, where the fast tiles are exact in [-127, 127] only; else null.
-  void (*tile_wide)(const TileArgs& args);
-  void (*tile_wide_flip)(const TileArgs& args);
+  // Not null: the tile reads A as int16, and this widens k bytes of a row for it. Then A of either signedness runs in
+  // `tile`, tile_flip is null and a_signed means nothing.
+  void (*widen)(const uint8_t* a, int64_t k, bool is_signed, int16_t* wide);
   void (*row_sums)(const uint8_t* a, int64_t k, bool is_signed, int32_t* sum);  // *sum = sum of k bytes of A; null for float
 };
 

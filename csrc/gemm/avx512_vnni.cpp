@@ -13,7 +13,8 @@
 // the last vector of columns is masked.
 #include <immintrin.h>
 
-#include "gemm/epilogue_avx512.h"
+#include "gemm/columns_avx512.h"
+#include "gemm/epilogue.inc.h"
 #include "kernels.h"
 
 namespace pycompress {
@@ -29,11 +30,11 @@ constexpr int32_t kMr = 6, kNr = 64, kVectors = kNr / kLanes;
 
 template <int R, int V, bool kFlip>
 void gemm_tile_6x64_s8_avx512_vnni(const TileArgs& args) {
-  __m512i acc[R][V];
+  I32 acc[R][V];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
-    for (int j = 0; j < V; ++j) acc[r][j] = _mm512_setzero_si512();
+    for (int j = 0; j < V; ++j) acc[r][j] = I32{};
   }
   const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
   const uint8_t* b = static_cast<const uint8_t*>(args.b);
@@ -51,7 +52,8 @@ void gemm_tile_6x64_s8_avx512_vnni(const TileArgs& args) {
         __m512i av = broadcast4(a[r] + k);
         if (kFlip) av = _mm512_xor_si512(av, flip);
 #pragma GCC unroll 16
-        for (int j = 0; j < V; ++j) acc[r][j] = _mm512_dpbusd_epi32(acc[r][j], av, bv[j]);
+        for (int j = 0; j < V; ++j)
+          acc[r][j] = (I32)_mm512_dpbusd_epi32((__m512i)acc[r][j], av, bv[j]);
       }
     }
   }
@@ -60,11 +62,11 @@ void gemm_tile_6x64_s8_avx512_vnni(const TileArgs& args) {
 
 template <int R, int V>
 void gemm_tile_6x64_f32_avx512(const TileArgs& args) {
-  __m512 acc[R][V];
+  F32 acc[R][V];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
-    for (int j = 0; j < V; ++j) acc[r][j] = _mm512_setzero_ps();
+    for (int j = 0; j < V; ++j) acc[r][j] = F32{};
   }
   const float* b = static_cast<const float*>(args.b);
   for (int64_t t = 0; t < args.taps; ++t) {
@@ -132,8 +134,8 @@ void row_sums_avx512_vnni(const uint8_t* a, int64_t k, bool is_signed, int32_t* 
 
 extern const GemmKernels gemm_avx512_vnni;
 const GemmKernels gemm_avx512_vnni = {
-    {kMr, kNr, 4, false, gemm_s8<false>, gemm_s8<true>, nullptr, nullptr, row_sums_avx512_vnni},
-    {kMr, kNr, 1, true, gemm_f32, nullptr, nullptr, nullptr, nullptr},
+    {kMr, kNr, 4, false, gemm_s8<false>, gemm_s8<true>, nullptr, row_sums_avx512_vnni},
+    {kMr, kNr, 1, true, gemm_f32, nullptr, nullptr, nullptr},
 };
 
 }  // namespace pycompress

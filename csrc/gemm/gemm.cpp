@@ -29,13 +29,9 @@ struct Job {
         m(rows),
         c(static_cast<char*>(out)),
         ldc(ld),
-        element(packed.is_float ? 4 : 1) {
-    const bool flip = !b.is_float && a.is_signed != kernel.a_signed;
-    if (b.has_min && kernel.tile_wide != nullptr) {
-      tile = flip ? kernel.tile_wide_flip : kernel.tile_wide;
-    } else {
-      tile = flip ? kernel.tile_flip : kernel.tile;
-    }
+        element(packed.is_float ? 4 : 1),
+        flip(!b.is_float && kernel.widen == nullptr && a.is_signed != kernel.a_signed),
+        tile(flip ? kernel.tile_flip : kernel.tile) {
     // A table has the kernel's own height. Contiguous rows are spread evenly: 7 rows as 4 + 3, not
     // 6 + 1.
     blocks = ceil_div(m, kernel.mr);
@@ -48,26 +44,28 @@ struct Job {
   const PackedB& b;
   const GemmKernel& kernel;
   Epilogue epilogue;
-  void (*tile)(const TileArgs& args);
   int64_t m;
   char* c;
   int64_t ldc;
   int64_t element;  // bytes of one element of A
+  bool flip;
+  void (*tile)(const TileArgs& args);
   int64_t blocks, height, panels;
 };
 
-// The row pointers of some blocks of A. Rows whose padding in depth could lie outside of A are
-// copied.
+// The row pointers of some blocks of A. Rows that the tile wants wider, or whose padding in depth
+// could lie outside of A, are copied.
 class Rows {
  public:
   void gather(const Job& job, int64_t first, int64_t last) {
     const MatrixA& a = job.a;
+    const bool widen = job.kernel.widen != nullptr;
     const bool padded = job.b.k_padded != job.b.k && !a.readable_tail;
     if (a.table != nullptr) {
       block_step = job.b.taps * job.height;
       row_step = job.height;
       table = a.table + first * block_step;
-      if (padded) copy_all(job, (last - first) * block_step);
+      if (widen || padded) copy_all(job, (last - first) * block_step);
       return;
     }
     block_step = job.height;
@@ -80,7 +78,8 @@ class Rows {
           static_cast<const char*>(a.data) + (row0 + r) * a.lda * job.element;
     }
     table = pointers_.data();
-    if (!padded) return;
+    if (widen) copy(job, 0, count);
+    if (widen || !padded) return;
     // Only the last rows can be so near to the end of A.
     const int64_t past = job.b.k_padded - job.b.k;
     int64_t from = a.lda <= 0 ? 0 : std::max<int64_t>(0, job.m - ceil_div(past, a.lda));
@@ -99,12 +98,19 @@ class Rows {
   }
 
   void copy(const Job& job, int64_t from, int64_t to) {
-    const auto step = static_cast<size_t>(job.b.k_padded * job.element);
+    const bool widen = job.kernel.widen != nullptr;
+    const auto step = static_cast<size_t>(job.b.k_padded * (widen ? 2 : job.element));
     const auto bytes = static_cast<size_t>(job.b.k * job.element);
     copies_.resize(static_cast<size_t>(to - from) * step);
     for (int64_t i = from; i < to; ++i) {
       uint8_t* row = copies_.data() + static_cast<size_t>(i - from) * step;
-      std::memcpy(row, pointers_[static_cast<size_t>(i)], bytes);
+      const void* from_row = pointers_[static_cast<size_t>(i)];
+      if (widen) {
+        job.kernel.widen(static_cast<const uint8_t*>(from_row), job.b.k, job.a.is_signed,
+                         reinterpret_cast<int16_t*>(row));
+      } else {
+        std::memcpy(row, from_row, bytes);
+      }
       pointers_[static_cast<size_t>(i)] = row;
     }
   }
@@ -148,7 +154,8 @@ struct Split {
 Split split(const Job& job, int64_t threads) {
   const int64_t depth = std::max<int64_t>(1, job.b.taps * job.b.k);
   const int64_t group_rows =
-      std::clamp<int64_t>(kGroupBytes / (depth * job.element), 4 * job.height, kGroupRows);
+      std::clamp<int64_t>(kGroupBytes / (depth * (job.kernel.widen != nullptr ? 2 : job.element)),
+                          4 * job.height, kGroupRows);
   Split s{std::max<int64_t>(1, std::min(job.blocks, group_rows / job.height)), job.panels, false};
   if (threads == 1) return s;
   const int64_t macs = job.m * job.b.n * depth;
@@ -198,7 +205,7 @@ void sum_rows(const Job& job, int32_t* sums, ThreadPool* pool) {
 void complete(Job& job, ThreadPool* pool) {
   thread_local std::vector<int32_t> init, sums;
   Epilogue& e = job.epilogue;
-  if (e.init == nullptr && job.a.is_signed != job.kernel.a_signed) {
+  if (e.init == nullptr && job.flip) {
     init.resize(static_cast<size_t>(job.b.n));
     gemm_init(job.b, 0, job.a.is_signed, nullptr, init.data());
     e.init = init.data();
@@ -218,8 +225,9 @@ void complete(Job& job, ThreadPool* pool) {
 void gemm_init(const PackedB& b, int32_t a_zero, bool a_signed, const int32_t* bias,
                int32_t* init) {
   // The tile sees a + shift. Unsigned arithmetic: sums wrap, and the final one fits.
-  const bool tile_signed = b.set->gemm->s8.a_signed;
-  const int32_t shift = a_signed == tile_signed ? 0 : (a_signed ? 128 : -128);
+  const GemmKernel& kernel = b.set->gemm->s8;
+  const bool as_is = kernel.widen != nullptr || a_signed == kernel.a_signed;
+  const int32_t shift = as_is ? 0 : (a_signed ? 128 : -128);
   const auto zero = static_cast<uint32_t>(a_zero + shift);
   const auto shift_sum = static_cast<uint32_t>(shift) * static_cast<uint32_t>(b.taps * b.k);
   for (size_t n = 0; n < static_cast<size_t>(b.n); ++n) {

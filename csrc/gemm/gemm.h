@@ -30,7 +30,6 @@ struct AlignedBuffer {
 struct PackedB {
   const KernelSet* set = nullptr;
   bool is_float = false;
-  bool has_min = false;  // a weight of -128, which tiles may have to treat apart (tile_wide)
   int64_t taps = 1, k = 0, n = 0;  // k: depth of one tap, before padding to kr
   int64_t k_padded = 0;
   size_t panel_bytes = 0;

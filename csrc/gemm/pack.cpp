@@ -82,7 +82,6 @@ PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t 
   const int32_t shift = b_signed ? 0 : 128;  // u8 becomes s8
   const uint8_t flip = b_signed ? 0 : 0x80;
   std::vector<int64_t> sum(static_cast<size_t>(n)), worst(static_cast<size_t>(n));
-  bool has_min = false;
   fill_panels<uint8_t, int8_t>(packed, kernel, static_cast<const uint8_t*>(b), tap_stride, k_stride,
                                n_stride, [&](uint8_t byte, int64_t column) {
                                  const auto value = static_cast<int8_t>(byte ^ flip);
@@ -90,11 +89,9 @@ PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t 
                                  const int32_t centred = value + shift - zero;
                                  sum[static_cast<size_t>(column)] += centred;
                                  worst[static_cast<size_t>(column)] += std::abs(centred);
-                                 has_min |= value == -128;
                                  return value;
                                });
   for (const int64_t column : worst) require_int32(taps * k, column);
-  packed.has_min = has_min;
   packed.col_sum.assign(sum.begin(), sum.end());
   packed.col_zero.resize(static_cast<size_t>(n));
   for (size_t i = 0; i < packed.col_zero.size(); ++i)

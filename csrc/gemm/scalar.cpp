@@ -120,8 +120,8 @@ void row_sums_scalar(const uint8_t* a, int64_t k, bool is_signed, int32_t* sum) 
 extern const GemmKernels gemm_scalar;
 const GemmKernels gemm_scalar = {
     {kMr, kNr, 1, true, gemm_tile_4x16_s8_scalar<0>, gemm_tile_4x16_s8_scalar<0x80>, nullptr,
-     nullptr, row_sums_scalar},
-    {kMr, kNr, 1, true, gemm_tile_4x16_f32_scalar, nullptr, nullptr, nullptr, nullptr},
+     row_sums_scalar},
+    {kMr, kNr, 1, true, gemm_tile_4x16_f32_scalar, nullptr, nullptr, nullptr},
 };
 
 }  // namespace pycompress
