@@ -1,0 +1,27 @@
+"""Ranges of activations: observers, the feeds they watch, and how a range is chosen."""
+
+from pycompress.calibration.collect import Run, collect
+from pycompress.calibration.feeds import Feed, FeedError, FeedSource, check_feed, feeds
+from pycompress.calibration.histogram import Histogram
+from pycompress.calibration.ranges import METHODS, Range, RangeMethod, minmax, mse, percentile
+from pycompress.calibration.split import Split
+from pycompress.calibration.synthetic import random_feed
+
+__all__ = [
+    "METHODS",
+    "Feed",
+    "FeedError",
+    "FeedSource",
+    "Histogram",
+    "Range",
+    "RangeMethod",
+    "Run",
+    "Split",
+    "check_feed",
+    "collect",
+    "feeds",
+    "minmax",
+    "mse",
+    "percentile",
+    "random_feed",
+]

@@ -1,0 +1,35 @@
+"""Run a model over calibration feeds and keep a histogram of the values that matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from pycompress.calibration.histogram import Histogram
+
+if TYPE_CHECKING:
+    from pycompress.calibration.feeds import Feed
+
+Run: TypeAlias = "Callable[[Feed], list[np.ndarray]]"
+"""Runs a model on one feed and returns the values that it was built to return, in order."""
+
+
+def collect(run: Run, names: Sequence[str], stream: Iterable[Feed]) -> dict[str, Histogram]:
+    """Return a histogram for each name over a stream of feeds, in bounded memory.
+
+    Parameters
+    ----------
+    run : callable
+        Returns the arrays that `names` name, in that order. Non-float arrays are not observed.
+    names : sequence of str
+    stream : iterable of dict
+        Read once; nothing of it is kept.
+    """
+    histograms = {name: Histogram() for name in names}
+    for feed in stream:
+        for name, tensor in zip(names, run(feed), strict=True):
+            if np.issubdtype(tensor.dtype, np.floating):
+                histograms[name].update(tensor)
+    return histograms
