@@ -1,0 +1,32 @@
+"""Float to integers: which node takes which precision, how it is rounded, what that costs."""
+
+from pycompress.convert.agreement import Agreement, OutputAgreement, agreement, cosine
+from pycompress.convert.apply import WeightCache, apply_plan, separate_residuals, settle
+from pycompress.convert.budget import Budget, Held
+from pycompress.convert.chain import choose_ranges, observed
+from pycompress.convert.plan import MODES, Choice, Mode, Plan, PlanError, Precision, make_plan
+from pycompress.convert.weights import quantize_table, quantize_weight
+
+__all__ = [
+    "MODES",
+    "Agreement",
+    "Budget",
+    "Choice",
+    "Held",
+    "Mode",
+    "OutputAgreement",
+    "Plan",
+    "PlanError",
+    "Precision",
+    "WeightCache",
+    "agreement",
+    "apply_plan",
+    "choose_ranges",
+    "cosine",
+    "make_plan",
+    "observed",
+    "quantize_table",
+    "quantize_weight",
+    "separate_residuals",
+    "settle",
+]

@@ -1,0 +1,148 @@
+"""Hold a plan to a bound: the nodes that hurt most move to a safer precision until it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from pycompress.calibration import Feed, Range, Run
+from pycompress.convert.agreement import Agreement, agreement
+from pycompress.convert.apply import WeightCache, apply_plan
+from pycompress.convert.plan import SAFER, Choice, Plan
+from pycompress.graph.ir import Graph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MakeRun: TypeAlias = Callable[[Graph], Run]
+"""Builds what runs a graph, by default a session."""
+
+SENSITIVITY_FEEDS = 4
+"""Feeds that a node's sensitivity is measured on."""
+
+SHARE_MOVED = 8
+"""One node in this many (at least one) is moved before the bound is tried again."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What came of holding a plan to a bound.
+
+    Attributes
+    ----------
+    plan : Plan
+        The plan, with the nodes that had to be moved and the reason in their choices.
+    graph : Graph
+        The plan carried out.
+    agreement : Agreement
+        Between `graph` and the float model, on the held-back feeds.
+    moved : int
+        How many steps to a safer precision were taken.
+    """
+
+    plan: Plan
+    graph: Graph
+    agreement: Agreement
+    moved: int
+
+
+class Budget:
+    """Measures plans on feeds that calibration has not seen.
+
+    Parameters
+    ----------
+    graph : Graph
+        The float graph in preset formats, residuals separated.
+    ranges : dict of (low, high) by value name
+    weights : WeightCache
+    held_back : sequence of dict
+        Feeds; at least one.
+    make_run : callable
+        Graph -> what runs it.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        ranges: Mapping[str, Range],
+        weights: WeightCache,
+        held_back: Sequence[Feed],
+        make_run: MakeRun,
+    ) -> None:
+        self.graph, self.ranges, self.weights = graph, ranges, weights
+        self.held_back, self.make_run = held_back, make_run
+        self.names = [v.name for v in graph.outputs]
+        run = make_run(graph)
+        self.wanted = [run(feed) for feed in held_back]
+        self._sensitivity: dict[tuple[str, str], float] = {}
+
+    def measure(self, graph: Graph) -> Agreement:
+        """Return the agreement of a converted graph with the float one."""
+        run = self.make_run(graph)
+        return agreement(self.names, self.wanted, [run(feed) for feed in self.held_back])
+
+    def sensitivity(self, plan: Plan, choice: Choice) -> float:
+        """Return the relative error energy at the outputs when only this node is converted."""
+        key = (choice.key, choice.precision)
+        if key not in self._sensitivity:
+            run = self.make_run(
+                apply_plan(self.graph, plan.only({choice.key}), self.ranges, self.weights)
+            )
+            self._sensitivity[key] = max(
+                _relative_error(wanted, run(feed))
+                for wanted, feed in zip(
+                    self.wanted[:SENSITIVITY_FEEDS], self.held_back, strict=False
+                )
+            )
+        return self._sensitivity[key]
+
+    def hold(self, plan: Plan, max_drop: float, progress: Callable[[str], None]) -> Held:
+        """Move the most sensitive nodes to safer precisions until the drop is within `max_drop`."""
+        moved = 0
+        while True:
+            graph = apply_plan(self.graph, plan, self.ranges, self.weights)
+            found = self.measure(graph)
+            left = [choice for choice in plan if choice.precision != "float"]
+            if found.drop <= max_drop or not left:
+                return Held(plan, graph, found, moved)
+            progress(f"agreement drops by {found.drop:.4f} ({max_drop:g} allowed): measuring nodes")
+            worst = sorted(left, key=lambda c: self.sensitivity(plan, c), reverse=True)
+            steps = [
+                self._safer(plan, c, max_drop) for c in worst[: max(1, len(left) // SHARE_MOVED)]
+            ]
+            moved += len(steps)
+            plan = plan.change(steps)
+
+    def _safer(self, plan: Plan, choice: Choice, max_drop: float) -> Choice:
+        """Return the choice at the next precision that lowers this node's own error."""
+        before = self.sensitivity(plan, choice)
+        after = choice
+        while after.precision != "float":
+            after = replace(after, precision=SAFER[after.precision])
+            if (
+                after.precision == "float"
+                or self.sensitivity(plan.change([after]), after) < 0.7 * before
+            ):
+                break
+        reason = (
+            f"'{choice.precision}' cost too much: relative error {before:.1e} at the outputs from"
+            f" this node alone, while the drop of the whole may be {max_drop:g}"
+        )
+        return replace(after, reason=reason)
+
+
+def _relative_error(wanted: Iterable[np.ndarray], found: Iterable[np.ndarray]) -> float:
+    """Largest squared error of an output over its squared size; infinite if infinities moved."""
+    worst = 0.0
+    for a, b in zip(wanted, found, strict=True):
+        x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        finite = np.isfinite(x)
+        if not np.array_equal(finite, np.isfinite(y)):
+            return float("inf")
+        size = float(np.square(x[finite]).sum())
+        error = float(np.square(x[finite] - y[finite]).sum())
+        worst = max(worst, error / size if size > 0 else (0.0 if error == 0 else float("inf")))
+    return worst

@@ -1,0 +1,227 @@
+"""Which node takes which precision, and the sentence that says why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from pycompress.graph.ir import Quantized
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pycompress.graph.ir import Graph, Node
+
+Mode: TypeAlias = Literal["auto", "dynamic", "static", "weights"]
+Precision: TypeAlias = Literal["static", "dynamic", "weights", "float"]
+
+MODES: tuple[Mode, ...] = ("auto", "dynamic", "static", "weights")
+
+SAFER: dict[Precision, Precision] = {"static": "dynamic", "dynamic": "weights", "weights": "float"}
+"""What a node falls back to when it costs too much agreement."""
+
+CHANNEL_AXIS = {"conv": 0, "conv_transpose": 1, "linear": 1, "embedding": 0}
+"""Axis of the constant along which every slice has its own scale."""
+
+WORTH_BYTES = 1024
+"""A constant that saves less than this stays in float."""
+
+MAX_DEPTH = 66_311
+"""Products per sum: one more could overflow int32 (255 * 127 * 66,312 > 2**31 - 1)."""
+
+
+class PlanError(ValueError):
+    """A wish (mode, exclude, max_drop) that can't be met for this model."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The precision of one node.
+
+    Attributes
+    ----------
+    key : str
+        Name of the node's first output: unique in the model.
+    node, format : str
+        The node's name and its preset format, for the reader of the report.
+    precision : "static", "dynamic", "weights" or "float"
+        Integers with ranges from calibration; integers with ranges found at run time; integers in
+        the file and float arithmetic; untouched.
+    reason : str
+    """
+
+    key: str
+    node: str
+    format: str
+    precision: Precision
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A choice for every node that is in a preset format with constant weights, by key."""
+
+    choices: dict[str, Choice] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Choice]:
+        return iter(self.choices.values())
+
+    def __len__(self) -> int:
+        return len(self.choices)
+
+    def precision(self, node: Node) -> Precision | None:
+        """Return the precision chosen for a node; None when it is not in the plan."""
+        choice = self.choices.get(node.output.name)
+        return choice.precision if choice is not None else None
+
+    def keys(self, precision: Precision) -> set[str]:
+        """Return the keys of the nodes with this precision."""
+        return {choice.key for choice in self if choice.precision == precision}
+
+    def change(self, changed: Iterable[Choice]) -> Plan:
+        """Return a plan in which these choices replace the ones of the same key."""
+        return Plan({**self.choices, **{choice.key: choice for choice in changed}})
+
+    def only(self, keys: set[str]) -> Plan:
+        """Return a plan in which the other nodes stay in float."""
+        return Plan(
+            {
+                c.key: c if c.key in keys else Choice(c.key, c.node, c.format, "float", "left out")
+                for c in self
+            }
+        )
+
+
+def label(node: Node) -> str:
+    """Return the name by which a reader knows the node."""
+    return node.name or node.output.name
+
+
+def make_plan(graph: Graph, mode: Mode, *, calibrated: bool, exclude: Sequence[str] = ()) -> Plan:
+    """Choose a precision for each node in a preset format whose weights are constant.
+
+    Parameters
+    ----------
+    graph : Graph
+        In preset formats (`pycompress.graph.to_formats`).
+    mode : "auto", "dynamic", "static" or "weights"
+    calibrated : bool
+        Whether ranges of activations will be known.
+    exclude : sequence of str
+        Names of nodes, of their outputs, or shell patterns of them: these stay in float.
+
+    Raises
+    ------
+    PlanError
+        `mode` is unknown or needs calibration data, or an entry of `exclude` matches no node.
+    """
+    if mode not in MODES:
+        msg = f"mode: found '{mode}', wanted one of {', '.join(MODES)}"
+        raise PlanError(msg)
+    if mode == "static" and not calibrated:
+        msg = "mode 'static' needs calibration data: ranges of activations are measured on it"
+        raise PlanError(msg)
+    nodes = [node for node in graph.nodes if weight_index(node) is not None]
+    _check_exclude(nodes, exclude)
+    choices: dict[str, Choice] = {}
+    for node in nodes:
+        precision, reason = _choose(node, mode, exclude, calibrated=calibrated)
+        choices[node.output.name] = Choice(
+            node.output.name, label(node), node.op, precision, reason
+        )
+    return Plan(choices)
+
+
+def weight_index(node: Node) -> int | None:
+    """Return which input of a node is the constant that is converted; None when there is none."""
+    if not node.is_preset(*CHANNEL_AXIS):
+        return None
+    index = 0 if node.op == "embedding" else 1
+    weight = node.input(index)
+    return index if weight is not None and weight.const is not None else None
+
+
+def weight_of(node: Node) -> np.ndarray | Quantized:
+    """Return the constant of a node for which `weight_index` is not None."""
+    index = weight_index(node)
+    value = node.input(index) if index is not None else None
+    if value is None or value.const is None:
+        msg = f"node '{label(node)}' has no constant weights"
+        raise ValueError(msg)
+    return value.const
+
+
+def _choose(
+    node: Node, mode: Mode, exclude: Sequence[str], *, calibrated: bool
+) -> tuple[Precision, str]:
+    weight = weight_of(node)
+    obstacle = _obstacle(node, weight, exclude)
+    if obstacle is not None or isinstance(weight, Quantized):
+        return "float", obstacle or ""
+    precision, reason = _wish(node, weight, mode, calibrated=calibrated)
+    saved = weight.nbytes - weight.size
+    # a static node is kept all the same: one in float would break the chain of integers around it
+    if precision != "static" and saved < WORTH_BYTES:
+        return "float", f"would save only {saved} bytes"
+    return precision, reason
+
+
+def _obstacle(node: Node, weight: np.ndarray | Quantized, exclude: Sequence[str]) -> str | None:
+    """Return why a node has to stay as it is."""
+    reason = None
+    if _excluded(node, exclude):
+        reason = "excluded by the caller"
+    elif isinstance(weight, Quantized):
+        reason = "its weights are in integers already: left as they are"
+    elif weight.dtype != np.float32:
+        reason = f"its weights are {weight.dtype}, not float32"
+    elif node.op != "embedding" and not np.isfinite(weight).all():
+        reason = "its weights hold infinities or NaN"
+    return reason
+
+
+def _wish(node: Node, weight: np.ndarray, mode: Mode, *, calibrated: bool) -> tuple[Precision, str]:
+    """Return the precision that suits a node: the first of these whose condition holds."""
+    depth = _depth(node, weight)
+    x = node.input(0)
+    vectors = x is not None and x.shape is not None and len(x.shape) == 2
+    blind = "" if calibrated else " (no calibration data)"
+    rows: tuple[tuple[bool, Precision, str], ...] = (
+        (node.op == "embedding", "weights", "rows in int8, one scale each"),
+        (mode == "weights", "weights", "mode 'weights': int8 in the file, float arithmetic"),
+        (node.op == "conv_transpose", "weights", "conv_transpose has no integer kernel"),
+        (depth > MAX_DEPTH, "weights", f"a sum of {depth} products could overflow int32"),
+        (mode == "dynamic" or not calibrated, "dynamic", f"ranges found at run time{blind}"),
+        (mode == "static", "static", "mode 'static'"),
+        (node.op == "conv", "static", "convolutions gain from chains of integers"),
+        (vectors, "static", "a layer on vectors, at the end of a chain of integers"),
+    )
+    for holds, precision, reason in rows:
+        if holds:
+            return precision, reason
+    return "dynamic", "activations of sequences have outliers that a fixed range cuts off"
+
+
+def _depth(node: Node, weight: np.ndarray) -> int:
+    """Products per output element."""
+    return int(np.prod(weight.shape[1:])) if node.op == "conv" else int(weight.shape[0])
+
+
+def _excluded(node: Node, exclude: Sequence[str]) -> bool:
+    names = (node.name, node.output.name)
+    return any(
+        name == entry or fnmatchcase(name, entry) for entry in exclude for name in names if name
+    )
+
+
+def _check_exclude(nodes: Sequence[Node], exclude: Sequence[str]) -> None:
+    for entry in exclude:
+        if not any(_excluded(node, [entry]) for node in nodes):
+            known = ", ".join(f"'{label(node)}'" for node in nodes[:8]) + (
+                ", …" if len(nodes) > 8 else ""
+            )
+            msg = f"exclude: '{entry}' matches no node to convert; found {known or 'none'}"
+            raise PlanError(msg)
