@@ -1,0 +1,136 @@
+// exp, log, tanh, sigmoid, erf, gelu … on vectors, over the names that a simd/ header gave before.
+//
+// Each is within a few units in the last place of the true value over the whole range, special
+// values included (NaN in, NaN out). Polynomials are our own minimax fits, relative error in the
+// comments.
+
+namespace pycompress {
+namespace {
+
+// c[0] + c[1] x + ... by Horner's rule.
+template <int kTerms>
+inline F32 polynomial(const float (&c)[kTerms], F32 x) {
+  F32 sum = set1(c[kTerms - 1]);
+#pragma GCC unroll 16
+  for (int i = kTerms - 2; i >= 0; --i) sum = fma(sum, x, set1(c[i]));
+  return sum;
+}
+
+// exp(r) = 1 + r + r^2 * P(r) for |r| <= ln(2) / 2; 2e-8 of exp(r) - 1.
+constexpr float kExp[] = {0x1.fffffep-2f, 0x1.5554bp-3f, 0x1.555674p-5f, 0x1.122768p-7f,
+                          0x1.6bec04p-10f};
+// ln(2) in two parts: products of the first with |n| < 2^12 are exact.
+constexpr float kLn2Hi = 0x1.62ep-1f;
+constexpr float kLn2Lo = 0x1.0bfbe8p-15f;
+
+struct Reduced {
+  I32 n;     // x = n ln(2) + r
+  F32 tail;  // exp(r) - 1
+};
+
+inline Reduced reduce_exp(F32 x) {
+  const I32 n = to_i32(mul(x, set1(0x1.715476p+0f)));
+  const F32 nf = to_f32(n);
+  const F32 r = fma(nf, set1(-kLn2Lo), fma(nf, set1(-kLn2Hi), x));
+  return {n, fma(mul(r, r), polynomial(kExp, r), r)};
+}
+
+// 2^n for n in [-126, 127].
+inline F32 power_of_two(I32 n) { return from_bits(shift_left<23>(add(n, set1(127)))); }
+
+inline F32 exp(F32 x) {
+  // Beyond these the result is +inf or 0; the bounds are first operands, so that NaN passes.
+  x = max(set1(-104.0f), min(set1(89.0f), x));
+  const Reduced e = reduce_exp(x);
+  // In two steps, for 2^n itself can leave the range of normal numbers where the result does not.
+  const I32 half = shift_right<1>(e.n);
+  const F32 value = mul(add(e.tail, set1(1.0f)), power_of_two(half));
+  return mul(value, power_of_two(sub(e.n, half)));
+}
+
+// exp(x) - 1 for x <= 0, accurate near 0.
+inline F32 expm1_of_negative(F32 x) {
+  const Reduced e = reduce_exp(max(set1(-20.0f), x));
+  const F32 scale = power_of_two(e.n);
+  return fma(scale, e.tail, sub(scale, set1(1.0f)));
+}
+
+// (atanh(s) / s - 1) / s^2 in s^2 <= 1/9; 6e-10 of atanh.
+constexpr float kAtanh[] = {0x1.555558p-2f, 0x1.9996a6p-3f, 0x1.2509d8p-3f, 0x1.b6cd2ap-4f,
+                            0x1.f1d5a2p-4f};
+
+// log(1 + f) = 2 atanh(f / (2 + f)) for f in [-0.3, 1].
+inline F32 log1p_reduced(F32 f) {
+  const F32 s = div(f, add(f, set1(2.0f)));
+  const F32 z = mul(s, s);
+  const F32 twice = add(s, s);
+  return fma(mul(twice, z), polynomial(kAtanh, z), twice);
+}
+
+inline F32 log(F32 x) {
+  const Mask tiny = less(x, set1(0x1p-126f));
+  const F32 scaled = select(tiny, mul(x, set1(0x1p25f)), x);
+  // x = 2^n m with m in [sqrt(1/2), sqrt(2))
+  const I32 n = shift_right<23>(sub(bits(scaled), bits(set1(0x1.6a09e6p-1f))));
+  const F32 m = from_bits(sub(bits(scaled), shift_left<23>(n)));
+  const F32 nf = sub(to_f32(n), select(tiny, set1(25.0f), set1(0.0f)));
+  const F32 part = log1p_reduced(sub(m, set1(1.0f)));
+  F32 y = fma(nf, set1(kLn2Hi), fma(nf, set1(kLn2Lo), part));
+  const F32 infinity = set1(__builtin_inff());
+  y = select(less(x, infinity), y, x);  // +inf and NaN as they are
+  y = select(equal(x, set1(0.0f)), neg(infinity), y);
+  return select(less(x, set1(0.0f)), set1(__builtin_nanf("")), y);
+}
+
+inline F32 sigmoid(F32 x) {
+  const F32 e = exp(neg(abs(x)));
+  const F32 one = set1(1.0f);
+  return div(select(less(x, set1(0.0f)), e, one), add(e, one));
+}
+
+inline F32 tanh(F32 x) {
+  const F32 t = expm1_of_negative(mul(abs(x), set1(-2.0f)));
+  return copysign(div(t, add(t, set1(2.0f))), x);
+}
+
+// log(1 + exp(x))
+inline F32 softplus(F32 x) { return add(max(set1(0.0f), x), log1p_reduced(exp(neg(abs(x))))); }
+
+// Upper tail of the normal distribution, exp(-t^2 / 2) * P(1 / (1 + 0.3 t)) for t >= 0; P to 8e-8.
+constexpr float kTail[] = {0x1.eecdaap-18f, 0x1.e96842p-4f, 0x1.f37cfep-4f,
+                           0x1.836bfcp-4f,  0x1.2462bap-3f, -0x1.3abe18p-4f,
+                           0x1.d4e588p-3f,  -0x1.5abe5p-3f, 0x1.3aa284p-5f};
+
+inline F32 normal_tail(F32 t) {
+  t = min(set1(14.5f), t);  // exp is 0 there
+  const F32 u = div(set1(1.0f), fma(t, set1(0.3f), set1(1.0f)));
+  return mul(exp(mul(mul(t, t), set1(-0.5f))), polynomial(kTail, u));
+}
+
+// erf(x) / x in x^2 <= 1; 6e-8.
+constexpr float kErf[] = {0x1.20dd74p+0f, -0x1.812688p-2f, 0x1.ce0bbp-4f,
+                          -0x1.b5be3p-6f, 0x1.42c04p-8f,   -0x1.28c14ap-11f};
+
+inline F32 erf(F32 x) {
+  const F32 size = abs(x);
+  const F32 near = mul(x, polynomial(kErf, mul(x, x)));
+  const F32 tail = normal_tail(mul(size, set1(0x1.6a09e6p+0f)));
+  const F32 far = copysign(fma(tail, set1(-2.0f), set1(1.0f)), x);
+  return select(less(size, set1(1.0f)), near, far);
+}
+
+// x times the normal distribution function. The tail itself serves negative x: nothing cancels
+// there.
+inline F32 gelu(F32 x) {
+  const F32 tail = normal_tail(abs(x));
+  return mul(x, select(less(x, set1(0.0f)), tail, sub(set1(1.0f), tail)));
+}
+
+// 0.5 x (1 + tanh(z)) = x sigmoid(2 z), z = sqrt(2 / pi) (x + 0.044715 x^3)
+inline F32 gelu_tanh(F32 x) {
+  const F32 inner = fma(mul(x, x), set1(0.044715f), set1(1.0f));
+  return mul(x, sigmoid(mul(mul(x, set1(1.5957691216f)), inner)));
+}
+
+}  // namespace
+}  // namespace pycompress
