@@ -6,14 +6,40 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what _HOME says, for type checkers and editors
-    pass
+    from pycompress.kernels.cpu import (
+        available_isas as available_isas,
+        get_num_threads as get_num_threads,
+        isa as isa,
+        set_num_threads as set_num_threads,
+        use_isa as use_isa,
+    )
+    from pycompress.kernels.gemm import (
+        Linear as Linear,
+        PackedWeights as PackedWeights,
+        linear as linear,
+        pack as pack,
+        qgemm as qgemm,
+        qlinear as qlinear,
+    )
 
 __version__ = "0.1.0"
 
 # Where each public name lives. It is imported at its first use, so that `import pycompress` costs
 # next to nothing. The import of a submodule binds the submodule's own name here, so that no public
 # name may be one: `compress`, the function, lives in compression.py.
-_HOME: dict[str, str] = {}
+_HOME: dict[str, str] = {
+    "Linear": "kernels.gemm",
+    "PackedWeights": "kernels.gemm",
+    "available_isas": "kernels.cpu",
+    "get_num_threads": "kernels.cpu",
+    "isa": "kernels.cpu",
+    "linear": "kernels.gemm",
+    "pack": "kernels.gemm",
+    "qgemm": "kernels.gemm",
+    "qlinear": "kernels.gemm",
+    "set_num_threads": "kernels.cpu",
+    "use_isa": "kernels.cpu",
+}
 
 __all__ = ["__version__", *_HOME]  # noqa: PLE0604 (the table holds strings)
 

@@ -88,11 +88,15 @@ class Program:
     def stats(self) -> dict[str, typing.Any]: ...
 
 def available_isas() -> list[str]: ...
-def gemm_tile(arg0: str, arg1: bool) -> tuple[int, int, int]: ...
+def gemm_tile(isa: str = "", is_float: bool = False) -> tuple[int, int, int]:
+    """
+    Rows, columns and depth step of an instruction set's tile.
+    """
+
 def get_num_threads() -> int: ...
 def isa() -> str: ...
 def linear(
-    arg0: numpy.ndarray, arg1: PackedWeights, arg2: Activation, arg3: typing.Any
+    x: numpy.ndarray, packed: PackedWeights, activation: Activation, out: typing.Any
 ) -> numpy.ndarray: ...
 def pack(
     w: numpy.ndarray,
@@ -107,19 +111,19 @@ def program_ops() -> list[str]:
     """
 
 def qgemm(
-    arg0: numpy.ndarray, arg1: PackedWeights, arg2: typing.Any, arg3: typing.Any
+    a: numpy.ndarray, packed: PackedWeights, a_zero_point: typing.Any, out: typing.Any
 ) -> numpy.ndarray: ...
 def qlinear(
-    arg0: numpy.ndarray,
-    arg1: PackedWeights,
-    arg2: typing.Any,
-    arg3: typing.Any,
-    arg4: Output,
-    arg5: Activation,
-    arg6: typing.Any,
-    arg7: typing.SupportsFloat | typing.SupportsIndex,
-    arg8: typing.SupportsInt | typing.SupportsIndex,
-    arg9: typing.Any,
+    a: numpy.ndarray,
+    packed: PackedWeights,
+    a_scale: typing.Any,
+    a_zero_point: typing.Any,
+    output: Output,
+    activation: Activation,
+    residual: typing.Any,
+    residual_scale: typing.SupportsFloat | typing.SupportsIndex,
+    residual_zero_point: typing.SupportsInt | typing.SupportsIndex,
+    out: typing.Any,
 ) -> numpy.ndarray: ...
 def set_num_threads(threads: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 def use_isa(name: str) -> None: ...

@@ -449,17 +449,19 @@ py::array qlinear(const py::array& a, const PackedWeights& w, py::handle a_scale
       type == Type::f32 ? 0 : need_zero_point(function, "y_zero_point", output.zero_point, type);
   const bool finishes = !activation.clamps();
   const double unit = finishes ? 1.0 : static_cast<double>(y_scale);
-  const auto one_scale = [&](py::handle value) {
-    return PyFloat_Check(value.ptr()) || PyLong_Check(value.ptr());
-  };
   double x_scale = 1.0;
   std::vector<float> row_scale;
-  if (one_scale(a_scale)) {
+  if (PyFloat_Check(a_scale.ptr()) || PyLong_Check(a_scale.ptr())) {
     x_scale = static_cast<double>(need_scale(function, "a_scale", a_scale.cast<double>()));
   } else {
     row_scale = need_floats(function, "a_scale", a_scale, in.rows, "row of a");
-    for (const float s : row_scale) need_scale(function, "a_scale", s);
-    e.row_scale = row_scale.data();
+    if (row_scale.empty()) throw py::type_error("qlinear: a_scale is None");
+    for (const float s : row_scale) need_scale(function, "a_scale", static_cast<double>(s));
+    if (py::array(py::reinterpret_borrow<py::object>(a_scale)).size() == 1) {
+      x_scale = static_cast<double>(row_scale[0]);
+    } else {
+      e.row_scale = row_scale.data();
+    }
   }
   std::vector<float> scale(w.scale.size()), bias(w.bias.size());
   for (size_t i = 0; i < scale.size(); ++i)
@@ -598,14 +600,22 @@ void bind_gemm(py::module_& module) {
            py::arg("scale"), py::arg("zero_point"), py::arg("dtype"));
   module.def("pack", &pack, py::arg("w"), py::arg("scale") = py::none(),
              py::arg("bias") = py::none(), py::arg("zero_point") = py::none(), py::arg("isa") = "");
-  module.def("qgemm", &qgemm);
-  module.def("qlinear", &qlinear);
-  module.def("linear", &linear);
-  module.def("gemm_tile", [](const std::string& isa, bool is_float) {
-    const KernelSet& set = isa.empty() ? active_set() : find_set(isa);
-    const GemmKernel& kernel = is_float ? set.gemm->f32 : set.gemm->s8;
-    return py::make_tuple(kernel.mr, kernel.nr, kernel.kr);
-  });
+  module.def("qgemm", &qgemm, py::arg("a"), py::arg("packed"), py::arg("a_zero_point"),
+             py::arg("out"));
+  module.def("qlinear", &qlinear, py::arg("a"), py::arg("packed"), py::arg("a_scale"),
+             py::arg("a_zero_point"), py::arg("output"), py::arg("activation"), py::arg("residual"),
+             py::arg("residual_scale"), py::arg("residual_zero_point"), py::arg("out"));
+  module.def("linear", &linear, py::arg("x"), py::arg("packed"), py::arg("activation"),
+             py::arg("out"));
+  module.def(
+      "gemm_tile",
+      [](const std::string& isa, bool is_float) {
+        const KernelSet& set = isa.empty() ? active_set() : find_set(isa);
+        const GemmKernel& kernel = is_float ? set.gemm->f32 : set.gemm->s8;
+        return py::make_tuple(kernel.mr, kernel.nr, kernel.kr);
+      },
+      "Rows, columns and depth step of an instruction set's tile.", py::arg("isa") = "",
+      py::arg("is_float") = false);
   module.def("set_num_threads", &set_default_threads, py::arg("threads"));
   module.def("get_num_threads", &default_threads);
 }

@@ -1,0 +1,1 @@
+"""The typed NumPy face of the kernels: one module per family."""
