@@ -88,7 +88,6 @@ inline F32 ceil(F32 a) { return {__builtin_ceilf(a.v)}; }
 inline Mask less(F32 a, F32 b) { return {a.v < b.v}; }
 inline Mask equal(F32 a, F32 b) { return {a.v == b.v}; }
 inline Mask is_nan(F32 a) { return {a.v != a.v}; }
-inline Mask either(Mask a, Mask b) { return {a.v || b.v}; }
 inline bool any(Mask a) { return a.v; }
 inline F32 select(Mask m, F32 yes, F32 no) { return m.v ? yes : no; }
 
@@ -107,7 +106,6 @@ inline I32 add(I32 a, I32 b) {
 inline I32 sub(I32 a, I32 b) {
   return {static_cast<int32_t>(static_cast<uint32_t>(a.v) - static_cast<uint32_t>(b.v))};
 }
-inline I32 bit_and(I32 a, I32 b) { return {a.v & b.v}; }
 template <int kBits>
 inline I32 shift_left(I32 a) {
   return {static_cast<int32_t>(static_cast<uint32_t>(a.v) << kBits)};
