@@ -91,6 +91,7 @@ Matrix need_matrix(const char* function, const char* name, const py::array& x) {
   m.columns = x.shape(rank - 1);
   for (py::ssize_t i = 0; i + 1 < rank; ++i) m.rows *= x.shape(i);
   m.ld = m.columns;
+  if (x.size() == 0) return m;  // whose strides mean nothing
   const py::ssize_t item = x.itemsize();
   const bool inner = m.columns <= 1 || x.strides(rank - 1) == item;
   bool ok = inner && reinterpret_cast<uintptr_t>(m.data) % static_cast<uintptr_t>(item) == 0;
