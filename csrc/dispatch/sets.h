@@ -17,7 +17,7 @@ inline const KernelSet kAllSets[] = {
     {"avx512_vnni", kAvx2 | kAvx512 | kAvx512Vnni,  &gemm_avx512_vnni, &depthwise_avx512_vnni, &quantize_avx512, &pointwise_avx512},
     {"avx2",        kAvx2,                          &gemm_avx2,          &depthwise_avx2,   &quantize_avx2,   &pointwise_avx2},
 #elif defined(__aarch64__) || defined(_M_ARM64)
-    {"neon",        kNeon,                          &gemm_scalar,        &depthwise_neon,   &quantize_neon,   &pointwise_neon},
+    {"neon",        kNeon,                          &gemm_neon,          &depthwise_neon,   &quantize_neon,   &pointwise_neon},
 #endif
     {"scalar",      kNone,                          &gemm_scalar,      &depthwise_scalar, &quantize_scalar, &pointwise_scalar},
 };
