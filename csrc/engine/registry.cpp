@@ -94,6 +94,18 @@ constexpr OpEntry kOps[] = {
     {"activation",           make_activation,          1, 1,     1},
     {"linear",               make_linear,              2, 4,     1},
     {"embedding",            make_embedding,           2, 2,     1},
+    {"ArgMax",               make_arg_max,             1, 1,     1},
+    {"ArgMin",               make_arg_min,             1, 1,     1},
+    {"TopK",                 make_top_k,               2, 2,     2},
+    {"CumSum",               make_cum_sum,             2, 2,     1},
+    {"ScatterND",            make_scatter_nd,          3, 3,     1},
+    {"OneHot",               make_one_hot,             3, 3,     1},
+    {"QuantizeLinear",       make_quantize_linear,     2, 3,     1},
+    {"DequantizeLinear",     make_dequantize_linear,   2, 3,     1},
+    {"DynamicQuantizeLinear",make_dynamic_quantize_linear,1, 1,     3},
+    {"q_table",              make_q_table,             1, 1,     1},
+    {"q_add",                make_q_add,               2, 2,     1},
+    {"q_mul",                make_q_mul,               2, 2,     1},
 };
 // clang-format on
 

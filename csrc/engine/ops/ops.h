@@ -105,5 +105,19 @@ OpPtr make_pad(const NodeDef& node);
 OpPtr make_linear(const NodeDef& node);
 OpPtr make_matmul(const NodeDef& node);
 OpPtr make_matmul_integer(const NodeDef& node);
+// quantize.cpp, q_pointwise.cpp
+OpPtr make_quantize_linear(const NodeDef& node);
+OpPtr make_dequantize_linear(const NodeDef& node);
+OpPtr make_dynamic_quantize_linear(const NodeDef& node);
+OpPtr make_q_table(const NodeDef& node);
+OpPtr make_q_add(const NodeDef& node);
+OpPtr make_q_mul(const NodeDef& node);
+// order.cpp, scatter.cpp
+OpPtr make_arg_max(const NodeDef& node);
+OpPtr make_arg_min(const NodeDef& node);
+OpPtr make_top_k(const NodeDef& node);
+OpPtr make_cum_sum(const NodeDef& node);
+OpPtr make_scatter_nd(const NodeDef& node);
+OpPtr make_one_hot(const NodeDef& node);
 
 }  // namespace pycompress
