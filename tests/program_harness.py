@@ -76,7 +76,9 @@ class Case:
 
     def __str__(self) -> str:
         shapes = ",".join("-" if a is None else f"{a.dtype}{list(a.shape)}" for a in self.inputs)
-        attrs = ",".join(f"{k}={v}" for k, v in self.attrs.items() if not isinstance(v, onnx.TensorProto))
+        attrs = ",".join(
+            f"{k}={v}" for k, v in self.attrs.items() if not isinstance(v, onnx.TensorProto)
+        )
         return f"{self.op}({shapes};{attrs})".replace(" ", "")
 
     def check(self, threads=1):
@@ -86,7 +88,12 @@ class Case:
         }
         wanted = reference(self.op, self.inputs, self.attrs, outputs=self.outputs)
         found = run(
-            self.op, self.inputs, attrs, outputs=self.outputs, constants=self.constants, threads=threads
+            self.op,
+            self.inputs,
+            attrs,
+            outputs=self.outputs,
+            constants=self.constants,
+            threads=threads,
         )
         assert len(found) == len(wanted)
         for y, expected in zip(found, wanted, strict=True):

@@ -29,7 +29,10 @@ ACTIVATIONS = {
 
 
 def attributes(activation):
-    return {"activation": activation, **({"alpha": -0.5, "beta": 1.0} if activation == "clip" else {})}
+    return {
+        "activation": activation,
+        **({"alpha": -0.5, "beta": 1.0} if activation == "clip" else {}),
+    }
 
 
 def weights(k, n, dtype):
@@ -97,7 +100,12 @@ def test_dynamic_linear(m, k, n, activation):
 def test_dynamic_linear_of_zeros():
     w, scale = weights(8, 3, np.int8)
     b = f32(3)
-    (y,) = run("linear", [np.zeros((2, 8), np.float32), w, b], {"w_scale": scale, "dynamic": 1}, constants=(1, 2))
+    (y,) = run(
+        "linear",
+        [np.zeros((2, 8), np.float32), w, b],
+        {"w_scale": scale, "dynamic": 1},
+        constants=(1, 2),
+    )
     np.testing.assert_array_equal(y, np.broadcast_to(b, (2, 3)))
 
 
@@ -134,7 +142,9 @@ def test_integer_linear_to_integer(m, k, n, activation, y_dtype):
     (y,) = run("linear", [x, w, b, r], attrs, constants=(1, 2), threads=2)
     acc = (x.astype(np.int64) - 128) @ w.astype(np.int64)
     real = acc * (np.float64(np.float32(0.01)) * scale) + b + (r.astype(np.int64) - 5) * 0.03
-    wanted = quantize(ACTIVATIONS[activation](real.astype(np.float32)), 0.1, zero, y_dtype).astype(int)
+    wanted = quantize(ACTIVATIONS[activation](real.astype(np.float32)), 0.1, zero, y_dtype).astype(
+        int
+    )
     # float64 here, float32 there: a tie may fall to the other side.
     assert np.abs(y.astype(int) - wanted).max() <= 1
     assert (y != wanted).mean() < 0.01
@@ -162,17 +172,24 @@ def test_embedding(index_dtype):
     rows = RNG.uniform(0.1, 1, 11).astype(np.float32)
     columns = RNG.uniform(0.1, 1, 6).astype(np.float32)
     cases["rows"] = ({"scale": rows, "axis": 0}, table * rows[:, None])
-    cases["columns"] = ({"scale": columns, "axis": 1, "zero": [1] * 6}, (table.astype(np.int32) - 1) * columns)
+    cases["columns"] = (
+        {"scale": columns, "axis": 1, "zero": [1] * 6},
+        (table.astype(np.int32) - 1) * columns,
+    )
     for attrs, wanted in cases.values():
         (y,) = run("embedding", [table, indices], attrs, constants=(0,))
         np.testing.assert_array_equal(y, wanted[indices].astype(np.float32))
     plain = f32(11, 6)
-    np.testing.assert_array_equal(run("embedding", [plain, indices], constants=(0,))[0], plain[indices])
+    np.testing.assert_array_equal(
+        run("embedding", [plain, indices], constants=(0,))[0], plain[indices]
+    )
 
 
 def test_embedding_keeps_infinities():
     table = np.array([[1.0, -np.inf]], np.float32)
-    np.testing.assert_array_equal(run("embedding", [table, np.array([0])], constants=(0,))[0], table)
+    np.testing.assert_array_equal(
+        run("embedding", [table, np.array([0])], constants=(0,))[0], table
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
@@ -187,7 +204,9 @@ def test_q_table(dtype):
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 @pytest.mark.parametrize("op", ["q_add", "q_mul"])
 @pytest.mark.parametrize("activation", ["", "relu"])
-@pytest.mark.parametrize("shapes", [((3, 700), (3, 700)), ((2, 5, 7), (7,)), ((2, 1100), (2, 1)), ((1,), (4, 9))])
+@pytest.mark.parametrize(
+    "shapes", [((3, 700), (3, 700)), ((2, 5, 7), (7,)), ((2, 1100), (2, 1)), ((1,), (4, 9))]
+)
 def test_q_binary(op, dtype, activation, shapes):
     info = np.iinfo(dtype)
     a, b = (RNG.integers(info.min, info.max + 1, s).astype(dtype) for s in shapes)
@@ -200,7 +219,11 @@ def test_q_binary(op, dtype, activation, shapes):
     p = a.astype(np.int32) - attrs["a_zero"]
     q = b.astype(np.int32) - attrs["b_zero"]
     sa, sb, sy = (np.float64(f(attrs[k])) for k in ("a_scale", "b_scale", "y_scale"))
-    v = p.astype(f) * f(sa / sy) + q.astype(f) * f(sb / sy) if op == "q_add" else (p * q).astype(f) * f(sa * sb / sy)
+    v = (
+        p.astype(f) * f(sa / sy) + q.astype(f) * f(sb / sy)
+        if op == "q_add"
+        else (p * q).astype(f) * f(sa * sb / sy)
+    )
     v = np.maximum(v, 0) if activation else v
     np.testing.assert_array_equal(y, np.clip(np.rint(v) + 2, info.min, info.max).astype(dtype))
 

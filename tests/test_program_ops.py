@@ -121,7 +121,14 @@ def shape_cases():
     yield Case("Shape", [X])
     yield Case("Shape", [X], {"start": 1, "end": -1})
     yield Case("Size", [X])
-    for perm in ([0, 2, 1, 3], [0, 2, 3, 1], [0, 3, 1, 2], [3, 2, 1, 0], [1, 0, 2, 3], [2, 3, 0, 1]):
+    for perm in (
+        [0, 2, 1, 3],
+        [0, 2, 3, 1],
+        [0, 3, 1, 2],
+        [3, 2, 1, 0],
+        [1, 0, 2, 3],
+        [2, 3, 0, 1],
+    ):
         for dtype in (np.float32, np.int64, np.uint8):
             yield Case("Transpose", [(X * 40).astype(dtype)], {"perm": perm})
             yield Case("Transpose", [(f32(3, 17, 1, 35) * 9).astype(dtype)], {"perm": perm})
@@ -171,7 +178,14 @@ def reduce_cases():
     for op in "Sum Mean Max Min Prod L1 L2 SumSquare LogSumExp".split():
         for axes in ([0], [-1], [1, 2], [0, 3], [0, 2], [1, 3], [0, 1, 2, 3], [2, 3]):
             for keep in (0, 1):
-                yield Case(f"Reduce{op}", [X, i64(*axes)], {"keepdims": keep}, constants=(1,), rtol=1e-4, atol=1e-5)
+                yield Case(
+                    f"Reduce{op}",
+                    [X, i64(*axes)],
+                    {"keepdims": keep},
+                    constants=(1,),
+                    rtol=1e-4,
+                    atol=1e-5,
+                )
         yield Case(f"Reduce{op}", [X], rtol=1e-4)
     yield Case("ReduceSum", [X, i64()], {"noop_with_empty_axes": 1}, constants=(1,))
     yield Case("ReduceLogSum", [np.abs(X), i64(1)], constants=(1,), rtol=1e-4)
@@ -185,10 +199,18 @@ def reduce_cases():
     yield Case("Softmax", [np.array([[-np.inf, 0, 1], [1e4, 1e4, -1e4]], np.float32)])
     yield Case("LayerNormalization", [X, f32(5), f32(5)], atol=1e-5)
     yield Case("LayerNormalization", [X, f32(5)], atol=1e-5)
-    yield Case("LayerNormalization", [X, f32(4, 5), f32(4, 5)], {"axis": 2, "epsilon": 1e-3}, outputs=3, atol=1e-5)
+    yield Case(
+        "LayerNormalization",
+        [X, f32(4, 5), f32(4, 5)],
+        {"axis": 2, "epsilon": 1e-3},
+        outputs=3,
+        atol=1e-5,
+    )
     yield Case("LayerNormalization", [X, f32(3, 1, 1), f32(5)], {"axis": 1}, atol=1e-5)
     variance = np.abs(f32(3)) + np.float32(0.5)
-    yield Case("BatchNormalization", [X, f32(3), f32(3), f32(3), variance], {"epsilon": 1e-3}, atol=1e-5)
+    yield Case(
+        "BatchNormalization", [X, f32(3), f32(3), f32(3), variance], {"epsilon": 1e-3}, atol=1e-5
+    )
     yield Case("BatchNormalization", [f32(4, 3), f32(3), f32(3), f32(3), variance], atol=1e-5)
     yield Case("InstanceNormalization", [X, f32(3), f32(3)], atol=1e-5)
 
@@ -197,7 +219,11 @@ def gather_cases():
     for axis in (0, 1, -1):
         yield Case("Gather", [X, integers(2, 2, low=-2, high=2)], {"axis": axis})
         yield Case("Gather", [X, np.int64(1)], {"axis": axis})
-        yield Case("Gather", [(X * 9).astype(np.int8), integers(3, low=0, high=2, dtype=np.int32)], {"axis": axis})
+        yield Case(
+            "Gather",
+            [(X * 9).astype(np.int8), integers(3, low=0, high=2, dtype=np.int32)],
+            {"axis": axis},
+        )
         yield Case("GatherElements", [X, integers(2, 3, 4, 5, low=-2, high=2)], {"axis": axis})
     yield Case("GatherElements", [f32(5, 3), integers(2, 3, low=-5, high=5)], {"axis": 0})
     yield Case("GatherND", [X, integers(7, 2, low=0, high=2)])
@@ -223,8 +249,12 @@ def matmul_cases():
         yield Case("MatMul", [f32(*a), f32(*b)], atol=1e-5)
     for signed_a in (np.uint8, np.int8):
         for signed_b in (np.uint8, np.int8):
-            a = RNG.integers(np.iinfo(signed_a).min, np.iinfo(signed_a).max + 1, (5, 35)).astype(signed_a)
-            b = RNG.integers(np.iinfo(signed_b).min, np.iinfo(signed_b).max + 1, (35, 19)).astype(signed_b)
+            a = RNG.integers(np.iinfo(signed_a).min, np.iinfo(signed_a).max + 1, (5, 35)).astype(
+                signed_a
+            )
+            b = RNG.integers(np.iinfo(signed_b).min, np.iinfo(signed_b).max + 1, (35, 19)).astype(
+                signed_b
+            )
             az, bz = signed_a(9), signed_b(100)
             yield Case("MatMulInteger", [a, b])
             yield Case("MatMulInteger", [a, b, np.array(az), np.array(bz)])
@@ -251,7 +281,12 @@ def order_cases():
                 attrs = {"exclusive": exclusive, "reverse": reverse}
                 yield Case("CumSum", [integers(3, 4), np.array(axis)], attrs)
                 yield Case("CumSum", [f32(3, 4, 5), np.array(axis)], attrs, atol=1e-5)
-        yield Case("OneHot", [integers(3, 2, low=-5, high=8), np.int64(6), f32(2)], {"axis": axis}, constants=(1,))
+        yield Case(
+            "OneHot",
+            [integers(3, 2, low=-5, high=8), np.int64(6), f32(2)],
+            {"axis": axis},
+            constants=(1,),
+        )
     yield Case("OneHot", [i64(0, 2), np.int64(3), i64(0, 1)], constants=(1,))
     for reduction in ("none", "add", "mul", "min", "max"):
         attrs = {"reduction": reduction}
@@ -296,7 +331,10 @@ def test_equals_reference(case):
     case.check()
 
 
-@pytest.mark.parametrize("op", ["Add", "Softmax", "ReduceSum", "Transpose", "Exp", "MatMul", "Concat", "LayerNormalization"])
+@pytest.mark.parametrize(
+    "op",
+    ["Add", "Softmax", "ReduceSum", "Transpose", "Exp", "MatMul", "Concat", "LayerNormalization"],
+)
 def test_threads_do_not_change_results(op):
     x = f32(4, 96, 257)
     inputs = {
@@ -324,7 +362,9 @@ def test_silu_and_activation_equal_definition():
     x = f32(100)
     wanted = x / (1 + np.exp(-x))
     np.testing.assert_allclose(run("Silu", [x])[0], wanted, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(run("activation", [x], {"activation": "silu"})[0], wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        run("activation", [x], {"activation": "silu"})[0], wanted, rtol=1e-5, atol=1e-6
+    )
     clipped = run("activation", [x], {"activation": "clip", "alpha": 0.0, "beta": 6.0})[0]
     np.testing.assert_array_equal(clipped, np.clip(x, 0, 6))
 
