@@ -21,6 +21,10 @@ if TYPE_CHECKING:  # what _HOME says, for type checkers and editors
         qgemm as qgemm,
         qlinear as qlinear,
     )
+    from pycompress.runtime import (
+        FallbackWarning as FallbackWarning,
+        InferenceSession as InferenceSession,
+    )
 
 __version__ = "0.1.0"
 
@@ -28,6 +32,8 @@ __version__ = "0.1.0"
 # next to nothing. The import of a submodule binds the submodule's own name here, so that no public
 # name may be one: `compress`, the function, lives in compression.py.
 _HOME: dict[str, str] = {
+    "FallbackWarning": "runtime",
+    "InferenceSession": "runtime",
     "Linear": "kernels.gemm",
     "PackedWeights": "kernels.gemm",
     "available_isas": "kernels.cpu",

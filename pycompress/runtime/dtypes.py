@@ -1,0 +1,136 @@
+"""Element types: what the engine takes, and what each node gives.
+
+The engine has no float16: such a model is run in float32 inside, and its outputs are rounded at the
+end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pycompress.graph.ir import PRESET, Graph, Node, Quantized, Value
+from pycompress.runtime.moves import NATIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Dtype = np.dtype[Any]
+
+ENGINE = frozenset(map(np.dtype, ("float32", "float64", "uint8", "int8", "int32", "int64", "bool")))
+"""What a tensor of the engine may hold."""
+
+_HALF, _FLOAT = np.dtype(np.float16), np.dtype(np.float32)
+_INT64, _BOOL = np.dtype(np.int64), np.dtype(np.bool_)
+_ONNX_FLOAT, _ONNX_HALF = 1, 10
+_FIXED: dict[str, tuple[Dtype, ...]] = {
+    **dict.fromkeys(("Shape", "Size", "ArgMax", "ArgMin", "NonZero"), (_INT64,)),
+    **dict.fromkeys(
+        ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not"),
+        (_BOOL,),
+    ),
+    **dict.fromkeys(("IsNaN", "IsInf"), (_BOOL,)),
+    "MatMulInteger": (np.dtype(np.int32),),
+    "ConvInteger": (np.dtype(np.int32),),
+    "DynamicQuantizeLinear": (np.dtype(np.uint8), _FLOAT, np.dtype(np.uint8)),
+}
+
+
+def widen_halves(graph: Graph) -> Graph:
+    """Return `graph` with float32 in place of float16 everywhere, inputs and outputs included."""
+    if not any(v.dtype == _HALF for v in graph.values()) and not any(
+        _casts_to_half(n) for n in graph.nodes
+    ):
+        return graph
+    graph = graph.copy()
+    _widen(graph)
+    return graph
+
+
+def _casts_to_half(node: Node) -> bool:
+    return (
+        any(_casts_to_half(n) for sub in node.subgraphs() for n in sub.nodes)
+        or node.attrs.get("to") == _ONNX_HALF
+    )
+
+
+def _widen(graph: Graph) -> None:
+    for value in graph.values():
+        if isinstance(value.const, np.ndarray) and value.const.dtype == _HALF:
+            value.const = value.const.astype(_FLOAT)
+        if value.dtype == _HALF:
+            value.dtype = _FLOAT
+    for node in graph.nodes:
+        for key, attr in node.attrs.items():
+            if isinstance(attr, np.ndarray) and attr.dtype == _HALF:
+                node.attrs[key] = attr.astype(_FLOAT)
+            elif key in {"to", "dtype"} and attr == _ONNX_HALF:
+                node.attrs[key] = _ONNX_FLOAT
+        for sub in node.subgraphs():
+            _widen(sub)
+
+
+def infer(graph: Graph) -> None:
+    """Fill in the element types that follow from the operators, in place; known ones stay."""
+    for value in graph.constants():
+        if isinstance(value.const, Quantized):
+            value.dtype = _FLOAT
+        elif value.const is not None:
+            value.dtype = value.const.dtype
+    for node in graph.nodes:
+        for value, dtype in zip(node.outputs, _results(node), strict=False):
+            if value.dtype is None:
+                value.dtype = dtype
+
+
+def _results(node: Node) -> Iterator[Dtype | None]:
+    first = node.inputs[0] if node.inputs else None
+    same = None if first is None else first.dtype
+    if node.domain in {PRESET, NATIVE} and node.op != "MatMul":
+        yield _native_result(node, same)
+    elif node.op in _FIXED:
+        yield from _FIXED[node.op]
+    elif node.op == "Cast":
+        yield _of_onnx(int(node.attrs["to"]))
+    elif node.op == "QuantizeLinear":
+        zero = node.input(2)
+        yield np.dtype(np.uint8) if zero is None else zero.dtype
+    elif node.op == "DequantizeLinear":
+        scale = node.input(1)
+        yield _FLOAT if scale is None else scale.dtype
+    elif node.op == "ConstantOfShape":
+        fill = node.attrs.get("value")
+        yield _FLOAT if fill is None else fill.dtype
+    elif node.op in {"Where", "OneHot"}:
+        source = node.input(2)
+        yield None if source is None else source.dtype
+    elif node.op in {"TopK", "MaxPool"}:
+        yield same
+        yield _INT64
+    else:
+        for _ in node.outputs:
+            yield same
+
+
+def _native_result(node: Node, same: Dtype | None) -> Dtype | None:
+    if node.op in {"conv", "linear", "conv_transpose"}:
+        dtype: Dtype = np.dtype(node.attrs.get("y_dtype", "float32"))
+        return dtype
+    return _FLOAT if node.op == "embedding" else same
+
+
+def _of_onnx(element: int) -> Dtype | None:
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    return np.dtype(tensor_dtype_to_np_dtype(element))
+
+
+def unsupported(values: list[Value | None]) -> str | None:
+    """Return a sentence about the first of these values whose type the engine does not take."""
+    for value in values:
+        if value is not None and value.dtype not in ENGINE:
+            return (
+                f"'{value.name}' is {value.dtype if value.dtype is not None else 'of unknown type'}"
+            )
+    return None

@@ -1,0 +1,82 @@
+"""Nodes that the engine has no kernel for: they run through onnx.reference, and say so."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pycompress.graph.ir import Graph, Node
+from pycompress.runtime.partition import reads
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class FallbackWarning(UserWarning):
+    """An operator has no native kernel and runs in Python, slowly."""
+
+
+class ReferenceStep:
+    """One node, run by ``onnx.reference.ReferenceEvaluator``.
+
+    Attributes
+    ----------
+    inputs, outputs : list of Value
+    """
+
+    def __init__(self, node: Node, opset: int, opsets: dict[str, int]) -> None:
+        # Importing it costs 0.1 s, and only fallbacks need it.
+        from onnx.reference import ReferenceEvaluator
+
+        from pycompress.graph import export
+
+        self.node = node
+        self.inputs = list(dict.fromkeys(reads(node)))
+        self.outputs = node.outputs
+        graph = Graph(
+            node.name or node.op, self.inputs, node.outputs, [node], opset, dict(opsets)
+        ).copy()
+        self._names = [v.name for v in graph.inputs]
+        self._dtypes = [v.dtype for v in node.outputs]
+        try:
+            self._evaluator = ReferenceEvaluator(export(graph))
+        except (RuntimeError, NotImplementedError, TypeError) as error:
+            msg = (
+                f"node '{node.name}': no kernel for operator '{node.op}', and onnx.reference "
+                f"cannot run it: {error}"
+            )
+            raise ValueError(msg) from error
+        self._calls, self._seconds = 0, 0.0
+
+    def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs for these inputs.
+
+        Raises
+        ------
+        ValueError
+            When the reference evaluator fails; names the node.
+        """
+        start = perf_counter()
+        try:
+            results = self._evaluator.run(None, dict(zip(self._names, arrays, strict=True)))
+        except Exception as error:
+            msg = f"node '{self.node.name}' ({self.node.op}) failed in onnx.reference: {error}"
+            raise ValueError(msg) from error
+        self._calls += 1
+        self._seconds += perf_counter() - start
+        arrays = [np.asarray(r) for r in results]
+        return [
+            np.ascontiguousarray(a if dtype is None else a.astype(dtype, copy=False)).reshape(
+                a.shape
+            )
+            for a, dtype in zip(arrays, self._dtypes, strict=True)
+        ]
+
+    def profile(self) -> list[tuple[str, str, int, float]]:
+        """Return (name, operator, calls, seconds) since the start."""
+        return [(self.node.name, f"{self.node.op} (onnx.reference)", self._calls, self._seconds)]
+
+    def set_profiling(self, enabled: bool) -> None:
+        """Do nothing: beside the reference evaluator the clock is free, and always runs."""

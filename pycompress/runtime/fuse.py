@@ -1,0 +1,75 @@
+"""Fusions that only the engine can use: scalar factors go into the product of two activations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pycompress.graph.ir import Graph, Node, Value
+from pycompress.runtime.moves import NATIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def fuse(graph: Graph) -> Graph:
+    """Return `graph` with ``MatMul(a * c, b)`` and ``MatMul(a, b) * c`` as a MatMul with `alpha`.
+
+    Notes
+    -----
+    c is a float32 scalar constant, by Mul or by Div. The product is scaled once instead of its
+    operand: float32 rounding apart, the same.
+    """
+    graph = graph.copy()
+    for node in list(graph.nodes):
+        if node.is_op("MatMul") and all(v is not None and v.const is None for v in node.inputs):
+            _fold_factors(graph, node)
+    graph.prune()
+    return graph
+
+
+def _fold_factors(graph: Graph, node: Node) -> None:
+    alpha = 1.0
+    for i, value in enumerate(node.inputs):
+        scaled = None if value is None else _scaled(value.producer)
+        if scaled is not None:
+            node.inputs[i], factor = scaled
+            alpha *= factor
+    out = node.output
+    readers = graph.consumers().get(out, [])
+    if len(readers) == 1 and not _among(out, graph.outputs):
+        scaled = _scaled(readers[0])
+        if scaled is not None and scaled[0] is out:
+            alpha *= scaled[1]
+            behind = readers[0].output
+            readers[0].outputs = [Value(f"{behind.name}_unscaled", behind.dtype, behind.shape)]
+            node.outputs = [behind]
+            behind.producer = node
+    if alpha != 1.0:
+        node.domain = NATIVE
+        node.attrs["alpha"] = float(alpha)
+
+
+def _scaled(node: Node | None) -> tuple[Value, float] | None:
+    """Return the tensor and the scalar that a Mul or Div multiplies it by."""
+    if node is None or not node.is_op("Mul", "Div"):
+        return None
+    a, b = node.inputs
+    for tensor, scalar in ((a, b), (b, a)) if node.op == "Mul" else ((a, b),):
+        if (
+            tensor is None
+            or scalar is None
+            or tensor.const is not None
+            or not isinstance(scalar.const, np.ndarray)
+        ):
+            continue
+        if scalar.const.size == 1 and scalar.const.ndim <= 1 and scalar.const.dtype == np.float32:
+            factor = float(scalar.const.item())
+            if np.isfinite(factor) and factor != 0.0:
+                return tensor, factor if node.op == "Mul" else 1.0 / factor
+    return None
+
+
+def _among(value: Value, values: Iterable[Value]) -> bool:
+    return any(v is value for v in values)

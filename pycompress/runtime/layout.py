@@ -1,0 +1,264 @@
+"""Layout: convolutions, pools and resizes run channels last; transposes remain at the borders.
+
+A value may be known as a *permuted form*: another value, and the permutation that leads from it to
+this one. A layout-bound operator reads and leaves such forms; operators that do not care
+(element-wise, Concat, Softmax, Reduce, Pad ...) are rewritten to work on the form; whatever cares
+gets a Transpose, made once for each value. A Transpose of the model is a permuted form too, so that
+it meets the borders' own and cancels against them. Where only axes of length 1 move, the engine
+makes the Transpose a view.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pycompress.graph.ir import PRESET, Graph, Node, Value, captures
+from pycompress.runtime import permute
+from pycompress.runtime.follow import LOOKS_THROUGH, RULES
+from pycompress.runtime.moves import NATIVE
+from pycompress.runtime.permute import Perm, compose, inverse, is_identity
+from pycompress.runtime.ranks import rank_of_result
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+BOUND = frozenset(("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Resize"))
+"""Standard operators whose native kernels want channels last."""
+
+_BOUND_PRESETS = frozenset(("conv", "conv_transpose"))
+_BOUND_NATIVE = frozenset(("conv", "conv_transpose", "q_global_average_pool"))
+
+
+@dataclass(frozen=True)
+class Form:
+    """``value = Transpose(of, perm)``; `sticky`: made channels last, so readers should follow."""
+
+    of: Value
+    perm: Perm
+    sticky: bool
+
+
+def channels_last(rank: int) -> Perm:
+    """Return the permutation from (N, spatial..., C) to (N, C, spatial...)."""
+    return (0, rank - 1, *range(1, rank - 1))
+
+
+def to_channels_last(graph: Graph, native: Collection[str]) -> Graph:
+    """Return `graph` with its layout-bound nodes channels last, in the native domain.
+
+    Parameters
+    ----------
+    graph : Graph
+        After absorption. It is not changed.
+    native : names of the operators that the engine has; layout-bound ones that it lacks stay as
+    they are.
+    """
+    return Layout(graph.copy(), native).run()
+
+
+class Layout:
+    """The pass at work: the rules of `follow` call it."""
+
+    def __init__(self, graph: Graph, native: Collection[str]) -> None:
+        self.graph = graph
+        self.native = native
+        self.forms: dict[Value, Form] = {}
+        self.made: dict[tuple[Value, Perm], Value] = {}
+        self.ranks: dict[Value, int] = {}
+        self.nodes: list[Node] = []
+        self.readers = graph.consumers()
+
+    def run(self) -> Graph:
+        """Return the graph, rewritten."""
+        for node in self.graph.nodes:
+            if self._is_bound(node):
+                self._bound(node)
+            elif node.is_op("Transpose"):
+                self._transpose(node)
+            elif not self._follow(node):
+                self._plain(node)
+        for out in dict.fromkeys(self.graph.outputs):
+            if out in self.forms:
+                self.emit(Node("Identity", [self.plain(out)], [out], name=f"{out.name}_layout"))
+        self.graph.nodes = self.nodes
+        self.graph.prune()
+        return self.graph
+
+    # ---- values ------------------------------------------------------------------------------
+
+    def rank(self, value: Value) -> int | None:
+        """Return the number of dimensions where it is known."""
+        if value in self.forms:
+            return len(self.forms[value].perm)
+        if value.const is not None:
+            return len(value.const.shape)
+        if value.shape is not None:
+            return len(value.shape)
+        return self.ranks.get(value)
+
+    def plain(self, value: Value) -> Value:
+        """Return `value` itself, computed by a Transpose if it only exists in permuted form."""
+        form = self.forms.get(value)
+        return value if form is None else self.permuted(form.of, form.perm, value)
+
+    def permuted(self, value: Value, perm: Perm, like: Value | None = None) -> Value:
+        """Return ``Transpose(value, perm)``, made once."""
+        if is_identity(perm):
+            return value
+        if value.const is not None:
+            return permute.constant(value, perm)
+        key = value, perm
+        if key not in self.made:
+            name = f"{value.name if like is None else like.name}_{''.join(map(str, perm))}"
+            out = Value(name, value.dtype, permute.shape(value.shape, perm))
+            self.made[key] = self.emit(
+                Node("Transpose", [value], [out], {"perm": list(perm)}, name=name)
+            )
+            self.ranks[out] = len(perm)
+        return self.made[key]
+
+    def seen_through(self, value: Value, perm: Perm) -> Value:
+        """Return the value `x` for which ``value = Transpose(x, perm)``."""
+        back = inverse(perm)
+        form = self.forms.get(value)
+        return (
+            self.permuted(value, back)
+            if form is None
+            else self.permuted(form.of, compose(form.perm, back))
+        )
+
+    def operand(self, value: Value, perm: Perm) -> Value | None:
+        """Return `value` for a broadcasting operator seen through `perm`; None: rank unknown."""
+        rank, wanted = self.rank(value), len(perm)
+        if rank is None or rank > wanted:
+            return None
+        if isinstance(value.const, np.ndarray) and value.const.size == 1:
+            return value
+        if rank < wanted and value.const is not None:
+            value = permute.widened(value, wanted)
+        elif rank == 0:
+            return value
+        elif rank < wanted:
+            value = self._unsqueezed(self.plain(value), wanted - rank)
+        return self.seen_through(value, perm)
+
+    def _unsqueezed(self, value: Value, count: int) -> Value:
+        axes = permute.integers(range(count), f"{value.name}_axes")
+        shape = None if value.shape is None else (1,) * count + value.shape
+        out = Value(f"{value.name}_wide", value.dtype, shape)
+        rank = self.rank(value)
+        self.ranks[out] = count + (0 if rank is None else rank)
+        return self.emit(Node("Unsqueeze", [value, axes], [out], name=out.name))
+
+    def emit(self, node: Node) -> Value:
+        """Append a node; return its first output."""
+        self.nodes.append(node)
+        return node.output
+
+    def define(
+        self,
+        node: Node,
+        inputs: list[Value | None],
+        attrs: dict[str, Any],
+        perm: Perm,
+        *,
+        sticky: bool,
+    ) -> None:
+        """Emit the node that computes the outputs of `node` as seen through `perm`."""
+        values = [Value(f"{out.name}_{''.join(map(str, perm))}", out.dtype) for out in node.outputs]
+        domain = NATIVE if self._is_bound(node) else node.domain
+        self.emit(Node(node.op, inputs, values, attrs, domain, node.name, node.metadata))
+        for out, value in zip(node.outputs, values, strict=True):
+            value.shape = permute.shape(out.shape, inverse(perm))
+            self.forms[out] = Form(value, perm, sticky)
+            self.ranks[value] = len(perm)
+
+    # ---- nodes -------------------------------------------------------------------------------
+
+    def _is_bound(self, node: Node) -> bool:
+        if node.op not in self.native or len(node.outputs) != 1:
+            return False
+        if node.domain == PRESET:
+            return node.op in _BOUND_PRESETS
+        if node.domain == NATIVE:
+            return node.op in _BOUND_NATIVE
+        return (
+            node.domain == ""
+            and node.op in BOUND
+            and node.inputs[0] is not None
+            and self.rank(node.inputs[0]) is not None
+        )
+
+    def _bound(self, node: Node) -> None:
+        x = node.inputs[0]
+        if x is None:
+            msg = f"node '{node.name}' ({node.op}) has no first input"
+            raise ValueError(msg)
+        weight = node.input(1) if node.op in _BOUND_PRESETS else None
+        rank = (
+            len(weight.const.shape)
+            if weight is not None and weight.const is not None
+            else self.rank(x)
+        )
+        if rank is None:
+            msg = f"node '{node.name}' ({node.op}): the rank of '{x.name}' is not known"
+            raise ValueError(msg)
+        perm = channels_last(rank)
+        inputs: list[Value | None] = [self.seen_through(x, perm), *node.inputs[1:]]
+        attrs = dict(node.attrs)
+        if node.op == "Resize":
+            attrs["axes"] = permute.axes_through(attrs.get("axes"), perm)
+        elif len(inputs) > 3 and inputs[3] is not None:
+            inputs[3] = self.seen_through(inputs[3], perm)
+        self.define(node, inputs, attrs, perm, sticky=True)
+
+    def _transpose(self, node: Node) -> None:
+        x = node.inputs[0]
+        perm = node.attrs.get("perm")
+        rank = None if x is None else self.rank(x)
+        if x is None or (perm is None and rank is None):
+            self._plain(node)
+            return
+        perm = (
+            tuple(int(p) for p in perm) if perm is not None else tuple(reversed(range(rank or 0)))
+        )
+        form = self.forms.get(x, Form(x, tuple(range(len(perm))), sticky=False))
+        whole = compose(form.perm, perm)
+        self.forms[node.output] = Form(form.of, whole, form.sticky)
+
+    def _follow(self, node: Node) -> bool:
+        """Rewrite the node to work on its inputs' permuted form, if it can and should."""
+        rewrite = RULES.get((node.domain, node.op))
+        lead = None if rewrite is None else self._lead(node)
+        return rewrite is not None and lead is not None and rewrite(self, node, lead)
+
+    def _lead(self, node: Node) -> Form | None:
+        """Return the form to follow: a sticky one, else that of the only tensor, if read once."""
+        forms = [self.forms[v] for v in node.inputs if v is not None and v in self.forms]
+        forms = [f for f in forms if not is_identity(f.perm)]
+        if not forms:
+            return None
+        sticky = max((f for f in forms if f.sticky), key=lambda f: len(f.perm), default=None)
+        if sticky is not None or node.op in LOOKS_THROUGH:
+            return sticky or forms[0]
+        tensors = [
+            v
+            for v in node.inputs
+            if v is not None and not (v.const is not None and v.array().size == 1)
+        ]
+        alone = len(tensors) == 1 and self.readers.get(tensors[0]) == [node]
+        return forms[0] if alone and not any(v is tensors[0] for v in self.graph.outputs) else None
+
+    def _plain(self, node: Node) -> None:
+        node.inputs = [None if v is None else self.plain(v) for v in node.inputs]
+        for sub in node.subgraphs():
+            for value in [v for v in captures(sub) if v in self.forms]:
+                sub.replace(value, self.plain(value))
+        self.emit(node)
+        for out in node.outputs:
+            rank = rank_of_result(node, [None if v is None else self.rank(v) for v in node.inputs])
+            if rank is not None:
+                self.ranks[out] = rank

@@ -1,0 +1,129 @@
+"""Lowering: a segment of the graph becomes a native program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pycompress import _core
+from pycompress.graph.ir import PRESET, Node, Quantized, Value
+from pycompress.runtime.dtypes import unsupported
+from pycompress.runtime.layout import BOUND
+from pycompress.runtime.moves import NATIVE
+
+if TYPE_CHECKING:
+    from pycompress.runtime.partition import Segment
+
+OPS = frozenset(_core.program_ops())
+"""Names of the operators that the engine has."""
+
+_DROPPED = {
+    "Cast": ("saturate", "round_mode"),
+    "MaxPool": ("storage_order",),
+    "Reshape": ("allowzero",),
+    "BatchNormalization": ("momentum", "spatial", "training_mode"),
+}
+"""Attributes that say nothing here: about float8, or about outputs that are not taken."""
+
+_CHANNEL = {"conv": 0, "linear": 1}
+
+
+def refusal(node: Node) -> str | None:
+    """Return why the engine cannot run a node, or None when it can.
+
+    Layout-bound operators are native only after the layout pass has put them into the native
+    domain.
+    """
+    if node.op not in OPS or node.domain not in {"", PRESET, NATIVE}:
+        return "no native kernel"
+    if node.domain == "" and node.op in BOUND:
+        return "the rank of its input is not known"
+    return unsupported([*node.inputs, *node.outputs])
+
+
+class Builder:
+    """Builds one program.
+
+    Parameters
+    ----------
+    threads : int
+        Size of the program's own pool.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.program = _core.Program(threads)
+        self._ids: dict[Value, int] = {}
+
+    def build(self, segment: Segment) -> _core.Program:
+        """Return the program that computes the segment's outputs from its inputs.
+
+        Raises
+        ------
+        ValueError
+            When the engine refuses a node; names the node.
+        """
+        for value in segment.inputs:
+            by_value = value in segment.by_value
+            self._ids[value] = self.program.input(value.name, str(value.dtype), by_value=by_value)
+        for node in segment.nodes:
+            self.add(node)
+        self.program.finish([self._ids[v] for v in segment.outputs])
+        return self.program
+
+    def add(self, node: Node) -> None:
+        """Add one node, its constants included."""
+        attrs = {k: v for k, v in node.attrs.items() if k not in _DROPPED.get(node.op, ())}
+        inputs = [
+            -1 if v is None else self._input(node, i, v, attrs) for i, v in enumerate(node.inputs)
+        ]
+        while inputs and inputs[-1] == -1:
+            inputs.pop()
+        ids = self.program.add(
+            node.op, node.name or node.output.name, inputs, len(node.outputs), attrs
+        )
+        self._ids.update(zip(node.outputs, ids, strict=True))
+
+    def _input(self, node: Node, index: int, value: Value, attrs: dict[str, Any]) -> int:
+        const = value.const
+        if isinstance(const, Quantized):
+            if takes_integers(node, index, const):
+                attrs |= _weight_attrs(node, const)
+                return self._constant(value, const.data)
+            return self._constant(value, const.dequantize())
+        return self._ids[value] if const is None else self._constant(value, const)
+
+    def _constant(self, value: Value, array: np.ndarray) -> int:
+        if value not in self._ids:
+            self._ids[value] = self.program.constant(
+                np.ascontiguousarray(array).reshape(array.shape)
+            )
+        return self._ids[value]
+
+
+def takes_integers(node: Node, index: int, const: Quantized) -> bool:
+    """Tell whether input `index` of a preset node can be these integers as they are."""
+    if const.data.dtype not in (np.int8, np.uint8):
+        return False
+    if node.op == "embedding":
+        return index == 0
+    if node.op in _CHANNEL:
+        return index == 1 and (const.scale.size == 1 or const.axis == _CHANNEL[node.op])
+    groups = node.attrs.get("group", 1)
+    return (
+        node.op == "conv_transpose"
+        and index == 1
+        and (const.scale.size == 1 or (const.axis == 1 and groups == 1))
+    )
+
+
+def _weight_attrs(node: Node, const: Quantized) -> dict[str, Any]:
+    scale = np.ascontiguousarray(const.scale, np.float32)
+    zero = const.zero_point.astype(np.int64)
+    if node.op == "embedding":
+        attrs: dict[str, Any] = {"scale": scale, "zero": zero}
+        return attrs if const.axis is None or scale.size == 1 else attrs | {"axis": const.axis}
+    attrs = {"w_scale": scale}
+    if zero.any():
+        attrs["w_zero"] = zero
+    return attrs

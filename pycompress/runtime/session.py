@@ -1,0 +1,276 @@
+"""InferenceSession: a model, ready to run; the face is onnxruntime's."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pycompress.graph.ir import Graph, Value
+from pycompress.readers import read
+from pycompress.runtime.executable import Executable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    import onnx
+    from numpy.typing import ArrayLike
+
+_TYPES = {
+    "float32": "float",
+    "float64": "double",
+    "float16": "float16",
+    "bool": "bool",
+    "object": "string",
+}
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Name, shape and type of an input or output.
+
+    Attributes
+    ----------
+    name : str
+    shape : list
+        int where fixed, str where named, None where unknown.
+    type : str
+        As onnxruntime spells it: ``tensor(float)``, ``tensor(int64)`` ...
+    """
+
+    name: str
+    shape: list[int | str | None] | None
+    type: str
+    dtype: np.dtype[Any] | None
+
+    @classmethod
+    def of(cls, value: Value) -> TensorInfo:
+        """Describe a value of the graph."""
+        name = "undefined" if value.dtype is None else value.dtype.name
+        shape = None if value.shape is None else list(value.shape)
+        return cls(value.name, shape, f"tensor({_TYPES.get(name, name)})", value.dtype)
+
+
+@dataclass(frozen=True)
+class NodeTime:
+    """Time that one node took: calls, milliseconds in all, and its share of the whole."""
+
+    name: str
+    op: str
+    calls: int
+    ms: float
+    share: float
+
+
+class InferenceSession:
+    """A model, ready to run.
+
+    Parameters
+    ----------
+    model : path, bytes, onnx.ModelProto or Graph
+        Float, QDQ, QOperator and dynamically quantized models alike.
+    num_threads : int, optional
+        Size of the session's pool; by default the number of CPUs that the process may use.
+    outputs : iterable of str, optional
+        Names of further values of the graph, which are returned after the model's outputs.
+    profiling : bool
+        Time every node of every run, for `profile`.
+
+    Attributes
+    ----------
+    fallbacks : list of str
+        Operators that have no native kernel and run through onnx.reference. Each is warned of once
+        (`FallbackWarning`).
+
+    Raises
+    ------
+    ValueError
+        When the model cannot be read or run (`readers.ModelError` is one); names the node or value.
+
+    Notes
+    -----
+    `run` may be called from many threads at once. A feed that is not C-contiguous is copied.
+
+    Examples
+    --------
+    >>> session = InferenceSession("model.onnx")
+    >>> (y,) = session.run(None, {"x": x})
+    """
+
+    def __init__(
+        self,
+        model: str | Path | bytes | onnx.ModelProto | Graph,
+        num_threads: int | None = None,
+        *,
+        outputs: Iterable[str] = (),
+        profiling: bool = False,
+    ) -> None:
+        if num_threads is not None and num_threads < 1:
+            msg = f"num_threads must be at least 1, got {num_threads}"
+            raise ValueError(msg)
+        graph = model.copy() if isinstance(model, Graph) else read(model)
+        graph.outputs = [*graph.outputs, *_named(graph, outputs)]
+        self.num_threads = num_threads or _cpus()
+        self._inputs = [TensorInfo.of(v) for v in graph.inputs]
+        reasons: dict[str, str] = {}
+        self._executable = Executable(graph, self.num_threads, reasons)
+        self.fallbacks = list(reasons)
+        self._profiling = profiling
+        self._executable.set_profiling(profiling)
+        self._outputs = [
+            TensorInfo.of(v)
+            if v.dtype is not None
+            else TensorInfo.of(Value(v.name, made.dtype, v.shape))
+            for v, made in zip(graph.outputs, self._executable.outputs, strict=True)
+        ]
+
+    def get_inputs(self) -> list[TensorInfo]:
+        """Return name, shape and type of every input."""
+        return list(self._inputs)
+
+    def get_outputs(self) -> list[TensorInfo]:
+        """Return name, shape and type of every output."""
+        return list(self._outputs)
+
+    def run(
+        self, output_names: Sequence[str] | None, input_feed: Mapping[str, ArrayLike]
+    ) -> list[np.ndarray]:
+        """Run the model.
+
+        Parameters
+        ----------
+        output_names : sequence of str, or None for all
+        input_feed : dict of arrays by input name
+
+        Returns
+        -------
+        list of ndarray
+            In the order of `output_names`; the caller owns them.
+
+        Raises
+        ------
+        TypeError
+            When an array has another dtype than the model's input.
+        ValueError
+            When an input is missing, unknown, or of another rank or fixed dimension; or an output
+            name is unknown.
+        """
+        wanted = self._positions(output_names)
+        results = self._executable.run(self._feeds(input_feed))
+        return [self._finished(results[i], self._outputs[i]) for i in wanted]
+
+    def profile(
+        self, input_feed: Mapping[str, ArrayLike] | None = None, runs: int = 10
+    ) -> list[NodeTime]:
+        """Return what each node takes, most expensive first.
+
+        Parameters
+        ----------
+        input_feed : dict of arrays by input name, optional
+            Run the model on it `runs` times and report these runs. Without it: report every run
+            since the session was made, which needs ``profiling=True`` there.
+
+        Notes
+        -----
+        Nodes that were computed while the run was planned (shape arithmetic) do not appear.
+
+        Raises
+        ------
+        ValueError
+            Without a feed, when the session was not made with ``profiling=True``.
+        """
+        if input_feed is None:
+            if not self._profiling:
+                msg = "profile() needs a feed to run, or a session made with profiling=True"
+                raise ValueError(msg)
+            return _table(_totals(self._executable.profile()))
+        feeds = self._feeds(input_feed)
+        self._executable.run(feeds)
+        self._executable.set_profiling(True)
+        before = _totals(self._executable.profile())
+        for _ in range(runs):
+            self._executable.run(feeds)
+        after = _totals(self._executable.profile())
+        self._executable.set_profiling(self._profiling)
+        return _table({key: after[key] - before.get(key, np.zeros(2)) for key in after})
+
+    def _positions(self, names: Sequence[str] | None) -> list[int]:
+        known = [info.name for info in self._outputs]
+        if names is None:
+            return list(range(len(known)))
+        for name in names:
+            if name not in known:
+                msg = f"unknown output '{name}'; the model's outputs are {', '.join(known)}"
+                raise ValueError(msg)
+        return [known.index(name) for name in names]
+
+    def _feeds(self, feed: Mapping[str, ArrayLike]) -> list[np.ndarray]:
+        known = [info.name for info in self._inputs]
+        for name in feed:
+            if name not in known:
+                msg = f"unknown input '{name}'; the model's inputs are {', '.join(known)}"
+                raise ValueError(msg)
+        missing = [name for name in known if name not in feed]
+        if missing:
+            found, wanted = ", ".join(feed) or "none", ", ".join(known)
+            msg = f"missing input '{missing[0]}'; found {found}, wanted {wanted}"
+            raise ValueError(msg)
+        return [_checked(feed[info.name], info) for info in self._inputs]
+
+    @staticmethod
+    def _finished(array: np.ndarray, info: TensorInfo) -> np.ndarray:
+        return array if info.dtype is None else array.astype(info.dtype, copy=False)
+
+
+def _checked(feed: ArrayLike, info: TensorInfo) -> np.ndarray:
+    array = np.asarray(feed)
+    if info.dtype is not None and array.dtype != info.dtype:
+        msg = f"input '{info.name}': found dtype {array.dtype}, wanted {info.dtype}"
+        raise TypeError(msg)
+    if info.shape is not None:
+        fits = array.ndim == len(info.shape) and all(
+            not isinstance(want, int) or have == want
+            for have, want in zip(array.shape, info.shape, strict=True)
+        )
+        if not fits:
+            wanted = ", ".join("?" if dim is None else str(dim) for dim in info.shape)
+            msg = f"input '{info.name}': found shape {list(array.shape)}, wanted [{wanted}]"
+            raise ValueError(msg)
+    if array.dtype == np.float16:
+        array = array.astype(np.float32)
+    return np.ascontiguousarray(array).reshape(array.shape)
+
+
+def _named(graph: Graph, names: Iterable[str]) -> list[Value]:
+    values = {v.name: v for v in graph.values()}
+    for name in names:
+        if name not in values:
+            msg = f"outputs: the model has no value named '{name}'"
+            raise ValueError(msg)
+    return [values[name] for name in names]
+
+
+def _totals(rows: Iterable[tuple[str, str, int, float]]) -> dict[tuple[str, str], np.ndarray]:
+    """Return calls and seconds by name and operator."""
+    totals: dict[tuple[str, str], np.ndarray] = {}
+    for name, op, calls, seconds in rows:
+        totals[name, op] = totals.get((name, op), 0.0) + np.array([calls, seconds])
+    return totals
+
+
+def _table(totals: dict[tuple[str, str], np.ndarray]) -> list[NodeTime]:
+    whole = sum(float(row[1]) for row in totals.values()) or 1.0
+    table = [
+        NodeTime(name, op, int(row[0]), float(row[1]) * 1e3, float(row[1]) / whole)
+        for (name, op), row in totals.items()
+        if row[0] > 0
+    ]
+    return sorted(table, key=lambda row: -row.ms)
+
+
+def _cpus() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
