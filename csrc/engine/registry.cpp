@@ -106,6 +106,8 @@ constexpr OpEntry kOps[] = {
     {"q_table",              make_q_table,             1, 1,     1},
     {"q_add",                make_q_add,               2, 2,     1},
     {"q_mul",                make_q_mul,               2, 2,     1},
+    {"LSTM",                 make_lstm,                3, 8,     3},
+    {"GRU",                  make_gru,                 3, 6,     2},
 };
 // clang-format on
 

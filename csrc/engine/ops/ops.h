@@ -119,5 +119,8 @@ OpPtr make_top_k(const NodeDef& node);
 OpPtr make_cum_sum(const NodeDef& node);
 OpPtr make_scatter_nd(const NodeDef& node);
 OpPtr make_one_hot(const NodeDef& node);
+// recurrent.cpp
+OpPtr make_lstm(const NodeDef& node);
+OpPtr make_gru(const NodeDef& node);
 
 }  // namespace pycompress

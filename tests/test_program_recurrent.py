@@ -1,0 +1,151 @@
+"""LSTM and GRU of the native program against their ONNX definitions in NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.program_harness import run
+
+RNG = np.random.default_rng(3)
+
+
+def f32(*shape):
+    return (RNG.standard_normal(shape) * 0.7).astype(np.float32)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def lstm_step(x, h, c, w, r, b, options):
+    n = h.shape[1]
+    gates = x @ w.T + h @ r.T + b[: 4 * n] + b[4 * n :]
+    if options.get("clip"):
+        gates = np.clip(gates, -options["clip"], options["clip"])
+    i, o, f, g = (gates[:, k * n : (k + 1) * n] for k in range(4))
+    i, o, f = sigmoid(i), sigmoid(o), sigmoid(f)
+    f = 1 - i if options.get("input_forget") else f
+    c = f * c + i * np.tanh(g)
+    return o * np.tanh(c), c
+
+
+def gru_step(x, h, c, w, r, b, options):
+    n = h.shape[1]
+    wz, wr, wh = w[:n], w[n : 2 * n], w[2 * n :]
+    rz, rr, rh = r[:n], r[n : 2 * n], r[2 * n :]
+    bz, br, bh, cz, cr, ch = (b[k * n : (k + 1) * n] for k in range(6))
+    z = sigmoid(x @ wz.T + h @ rz.T + bz + cz)
+    reset = sigmoid(x @ wr.T + h @ rr.T + br + cr)
+    if options.get("linear_before_reset"):
+        g = np.tanh(x @ wh.T + bh + reset * (h @ rh.T + ch))
+    else:
+        g = np.tanh(x @ wh.T + bh + (reset * h) @ rh.T + ch)
+    return (1 - z) * g + z * h, c
+
+
+def definition(step, x, w, r, b, lengths, h0, c0, options):
+    """Return Y [T, D, B, H], Y_h [D, B, H], Y_c in float64; x is [T, B, I]."""
+    steps, batch, _ = x.shape
+    directions, n = w.shape[0], r.shape[2]
+    y = np.zeros((steps, directions, batch, n))
+    last_h, last_c = np.array(h0, np.float64), np.array(c0, np.float64)
+    for d in range(directions):
+        backwards = options.get("direction") == "reverse" or d == 1
+        for k in range(batch):
+            h, c = last_h[d, k : k + 1], last_c[d, k : k + 1]
+            order = range(lengths[k])
+            for t in reversed(order) if backwards else order:
+                h, c = step(x[t, k : k + 1].astype(np.float64), h, c, w[d], r[d], b[d], options)
+                y[t, d, k] = h
+            last_h[d, k], last_c[d, k] = h, c
+    return y, last_h, last_c
+
+
+CASES = [
+    {},
+    {"direction": "reverse"},
+    {"direction": "bidirectional"},
+    {"layout": 1},
+    {"direction": "bidirectional", "layout": 1},
+]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("extras", ["none", "states", "lengths"])
+@pytest.mark.parametrize("options", CASES, ids=str)
+@pytest.mark.parametrize(
+    ("op", "own"),
+    [
+        ("LSTM", {}),
+        ("LSTM", {"clip": 0.3}),
+        ("LSTM", {"input_forget": 1}),
+        ("GRU", {}),
+        ("GRU", {"linear_before_reset": 1}),
+    ],
+)
+def test_equals_definition(op, own, options, extras, threads):
+    options = options | own
+    gates, step, states = (4, lstm_step, 2) if op == "LSTM" else (3, gru_step, 1)
+    directions = 2 if options.get("direction") == "bidirectional" else 1
+    steps, batch, width, hidden = 6, 3, 5, 7
+    x, w, r = (
+        f32(steps, batch, width),
+        f32(directions, gates * hidden, width),
+        f32(directions, gates * hidden, hidden),
+    )
+    b = f32(directions, 2 * gates * hidden)
+    zeros = np.zeros((directions, batch, hidden), np.float32)
+    h0 = f32(*zeros.shape) if extras != "none" else zeros
+    c0 = f32(*zeros.shape) if extras != "none" else zeros
+    lengths = (
+        np.array([6, 2, 0], np.int32) if extras == "lengths" else np.full(batch, steps, np.int32)
+    )
+    wanted = definition(step, x, w, r, b, lengths, h0, c0, options)[: 1 + states]
+    batch_first = options.get("layout") == 1
+    state = [np.ascontiguousarray(np.swapaxes(s, 0, 1)) if batch_first else s for s in (h0, c0)]
+    inputs = [np.ascontiguousarray(np.swapaxes(x, 0, 1)) if batch_first else x, w, r, b]
+    if extras != "none":
+        inputs += [lengths if extras == "lengths" else None, *state[:states]]
+    attrs = {"hidden_size": hidden, **options}
+    found = run(op, inputs, attrs, outputs=1 + states, constants=(1, 2, 3), threads=threads)
+    if batch_first:
+        wanted = [wanted[0].transpose(2, 0, 1, 3), *(np.swapaxes(s, 0, 1) for s in wanted[1:])]
+    for y, expected in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_no_bias_and_no_steps():
+    w, r = f32(1, 16, 3), f32(1, 16, 4)
+    y, h, c = run(
+        "LSTM",
+        [np.zeros((0, 2, 3), np.float32), w, r],
+        {"hidden_size": 4},
+        outputs=3,
+        constants=(1, 2),
+    )
+    assert y.shape == (0, 1, 2, 4)
+    assert not h.any()
+    assert not c.any()
+
+
+@pytest.mark.parametrize(
+    ("attrs", "inputs", "message"),
+    [
+        ({"hidden_size": 5}, 3, "hidden_size 5"),
+        ({"direction": "sideways"}, 3, "sideways"),
+        ({"activations": ["Affine", "Tanh", "Tanh"]}, 3, "Affine"),
+        ({"activations": ["Tanh"]}, 3, "1 names"),
+        ({}, 8, "peepholes"),
+    ],
+)
+def test_what_is_not_possible_is_named(attrs, inputs, message):
+    given = [f32(2, 1, 3), f32(1, 16, 3), f32(1, 16, 4), f32(1, 32), None, None, None, f32(1, 12)]
+    with pytest.raises(ValueError, match=message):
+        run("LSTM", given[:inputs], attrs, outputs=3, constants=(1, 2, 3, 7))
+
+
+def test_lengths_out_of_range_are_named():
+    inputs = [f32(2, 1, 3), f32(1, 16, 3), f32(1, 16, 4), None, np.array([3], np.int32)]
+    with pytest.raises(ValueError, match="sequence_lens has 3, X has 2 steps"):
+        run("LSTM", inputs, outputs=3, constants=(1, 2))
