@@ -6,6 +6,7 @@ namespace pycompress {
 
 void bind_cpu(pybind11::module_& module);
 void bind_gemm(pybind11::module_& module);
+void bind_linear(pybind11::module_& module);
 void bind_program(pybind11::module_& module);
 
 }  // namespace pycompress

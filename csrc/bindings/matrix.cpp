@@ -1,0 +1,211 @@
+#include "bindings/matrix.h"
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+namespace pycompress {
+
+Type type_of(const py::array& x) {
+  switch (x.dtype().num()) {
+    case py::detail::npy_api::NPY_UBYTE_:
+      return Type::u8;
+    case py::detail::npy_api::NPY_BYTE_:
+      return Type::s8;
+    case py::detail::npy_api::NPY_INT_:
+      return Type::s32;
+    case py::detail::npy_api::NPY_FLOAT_:
+      return Type::f32;
+    default:
+      return x.dtype().equal(py::dtype::of<int32_t>()) ? Type::s32 : Type::other;
+  }
+}
+
+const char* name_of(Type type) {
+  constexpr const char* kNames[] = {"uint8", "int8", "int32", "float32", "other"};
+  return kNames[static_cast<int>(type)];
+}
+
+std::string dtype_of(const py::array& x) { return py::str(x.dtype()).cast<std::string>(); }
+
+std::string shape_of(const py::array& x) { return py::str(x.attr("shape")).cast<std::string>(); }
+
+py::array need_array(const char* function, const char* name, py::handle value) {
+  if (py::isinstance<py::array>(value)) return py::reinterpret_borrow<py::array>(value);
+  throw py::type_error(std::string(function) + ": " + name + " must be a NumPy array, found " +
+                       Py_TYPE(value.ptr())->tp_name);
+}
+
+namespace {
+
+int64_t size_of(Type type) { return type == Type::s32 || type == Type::f32 ? 4 : 1; }
+
+}  // namespace
+
+bool Matrix::overlaps(const Matrix& other) const {
+  if (rows == 0 || columns == 0 || other.rows == 0 || other.columns == 0) return false;
+  auto ends = [](const Matrix& x) {
+    const char* first = x.data;
+    const char* last = x.data + (x.rows - 1) * x.ld * size_of(x.type);
+    if (last < first) std::swap(first, last);
+    return std::make_pair(first, last + x.columns * size_of(x.type));
+  };
+  const auto mine = ends(*this);
+  const auto its = ends(other);
+  return mine.first < its.second && its.first < mine.second;
+}
+
+Matrix need_matrix(const char* function, const char* name, const py::array& x) {
+  Matrix m;
+  m.type = type_of(x);
+  m.data = static_cast<char*>(const_cast<void*>(x.data()));
+  const py::ssize_t rank = x.ndim();
+  if (rank == 0)
+    throw py::value_error(std::string(function) + ": " + name + " is a scalar, wanted [..., K]");
+  m.columns = x.shape(rank - 1);
+  for (py::ssize_t i = 0; i + 1 < rank; ++i) m.rows *= x.shape(i);
+  m.ld = m.columns;
+  if (x.size() == 0) return m;  // whose strides mean nothing
+  const py::ssize_t item = x.itemsize();
+  const bool inner = m.columns <= 1 || x.strides(rank - 1) == item;
+  bool ok = inner && reinterpret_cast<uintptr_t>(m.data) % static_cast<uintptr_t>(item) == 0;
+  if (ok && rank == 2) {
+    ok = m.rows <= 1 || x.strides(0) % item == 0;
+    m.ld = m.rows <= 1 ? m.columns : x.strides(0) / item;
+  } else if (ok && rank > 2) {
+    ok = (x.flags() & py::array::c_style) != 0;
+  }
+  if (!ok) {
+    throw py::value_error(std::string(function) + ": " + name + " of shape " + shape_of(x) +
+                          " is not contiguous along its last axis (or, with more than 2 "
+                          "dimensions, not C-contiguous); "
+                          "make it so with numpy.ascontiguousarray");
+  }
+  return m;
+}
+
+namespace {
+
+py::dtype numpy_dtype(Type type) {
+  switch (type) {
+    case Type::u8:
+      return py::dtype::of<uint8_t>();
+    case Type::s8:
+      return py::dtype::of<int8_t>();
+    case Type::s32:
+      return py::dtype::of<int32_t>();
+    default:
+      return py::dtype::of<float>();
+  }
+}
+
+}  // namespace
+
+Result result_for(const char* function, const py::array& a, const Matrix& in, int64_t n, Type type,
+                  py::handle out) {
+  std::vector<py::ssize_t> shape(a.shape(), a.shape() + a.ndim());
+  shape.back() = n;
+  Result r;
+  if (out.is_none()) {
+    r.array = py::array(numpy_dtype(type), shape);
+  } else {
+    r.array = need_array(function, "out", out);
+    if (type_of(r.array) != type) {
+      throw py::type_error(std::string(function) + ": out has dtype " + dtype_of(r.array) +
+                           ", wanted " + name_of(type));
+    }
+    if (r.array.ndim() != a.ndim() || !std::equal(shape.begin(), shape.end(), r.array.shape())) {
+      throw py::value_error(std::string(function) + ": out has shape " + shape_of(r.array) +
+                            ", wanted " + py::str(py::tuple(py::cast(shape))).cast<std::string>());
+    }
+    if (!r.array.writeable()) throw py::value_error(std::string(function) + ": out is read-only");
+  }
+  r.matrix = need_matrix(function, "out", r.array);
+  if (!out.is_none() && r.matrix.overlaps(in)) {
+    throw py::value_error(std::string(function) + ": out shares memory with an input");
+  }
+  if (r.matrix.rows > 1 && std::abs(r.matrix.ld) < n) {
+    throw py::value_error(std::string(function) + ": the rows of out overlap each other");
+  }
+  return r;
+}
+
+namespace {
+
+std::pair<int32_t, int32_t> range_of(Type type) {
+  return type == Type::s8 ? std::make_pair(-128, 127) : std::make_pair(0, 255);
+}
+
+}  // namespace
+
+int32_t need_zero_point(const char* function, const char* name, int64_t zero, Type type) {
+  const auto range = range_of(type);
+  if (zero >= range.first && zero <= range.second) return static_cast<int32_t>(zero);
+  throw py::value_error(std::string(function) + ": " + name + " is " + std::to_string(zero) +
+                        ", outside of " + name_of(type));
+}
+
+ZeroPoints need_zero_points(const char* function, const char* name, py::handle value, Type type,
+                            int64_t count, const char* of) {
+  ZeroPoints zeros;
+  if (value.is_none()) return zeros;
+  if (PyLong_Check(value.ptr())) {
+    const long long zero = PyLong_AsLongLong(value.ptr());
+    if (zero == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+    zeros.one = need_zero_point(function, name, zero, type);
+    return zeros;
+  }
+  const auto any = py::array::ensure(value);
+  if (!any || (any.dtype().kind() != 'i' && any.dtype().kind() != 'u')) {
+    if (!any) PyErr_Clear();
+    throw py::type_error(std::string(function) + ": " + name +
+                         " must be an integer or an array of integers, found " +
+                         (any ? dtype_of(any) : std::string(Py_TYPE(value.ptr())->tp_name)));
+  }
+  const auto values = py::array_t<int64_t, py::array::c_style | py::array::forcecast>::ensure(any);
+  if (values.size() != 1 && (values.ndim() != 1 || values.size() != count)) {
+    throw py::value_error(std::string(function) + ": " + name + " has shape " + shape_of(any) +
+                          ", wanted () or (" + std::to_string(count) + ",): one for each " + of);
+  }
+  for (py::ssize_t i = 0; i < values.size(); ++i) {
+    zeros.many.push_back(need_zero_point(function, name, values.data()[i], type));
+  }
+  if (values.size() == 1) {
+    zeros.one = zeros.many[0];
+    zeros.many.clear();
+  }
+  return zeros;
+}
+
+float need_scale(const char* function, const char* name, double scale) {
+  const auto value = static_cast<float>(scale);
+  if (value > 0.0f && std::isfinite(value)) return value;
+  throw py::value_error(std::string(function) + ": " + name +
+                        " must be positive and finite, found " + std::to_string(scale));
+}
+
+std::vector<float> need_floats(const char* function, const char* name, py::handle value,
+                               int64_t count, const char* of) {
+  std::vector<float> floats;
+  if (value.is_none()) return floats;
+  const auto any = py::array::ensure(value);
+  if (!any ||
+      (any.dtype().kind() != 'f' && any.dtype().kind() != 'i' && any.dtype().kind() != 'u')) {
+    if (!any) PyErr_Clear();
+    throw py::type_error(std::string(function) + ": " + name +
+                         " must be a number or an array of numbers, found " +
+                         (any ? dtype_of(any) : std::string(Py_TYPE(value.ptr())->tp_name)));
+  }
+  const auto values = py::array_t<float, py::array::c_style | py::array::forcecast>::ensure(any);
+  if (values.size() != 1 && (values.ndim() != 1 || values.size() != count)) {
+    throw py::value_error(std::string(function) + ": " + name + " has shape " + shape_of(any) +
+                          ", wanted () or (" + std::to_string(count) + ",): one for each " + of);
+  }
+  floats.assign(static_cast<size_t>(count), values.size() == 1 ? values.data()[0] : 0.0f);
+  if (values.size() != 1) std::copy(values.data(), values.data() + count, floats.begin());
+  return floats;
+}
+
+}  // namespace pycompress
