@@ -21,6 +21,12 @@ if TYPE_CHECKING:  # what _HOME says, for type checkers and editors
         qgemm as qgemm,
         qlinear as qlinear,
     )
+    from pycompress.kernels.quantize import (
+        QuantizedWeights as QuantizedWeights,
+        dequantize as dequantize,
+        quantize as quantize,
+        quantize_weights as quantize_weights,
+    )
     from pycompress.runtime import (
         FallbackWarning as FallbackWarning,
         InferenceSession as InferenceSession,
@@ -36,13 +42,17 @@ _HOME: dict[str, str] = {
     "InferenceSession": "runtime",
     "Linear": "kernels.gemm",
     "PackedWeights": "kernels.gemm",
+    "QuantizedWeights": "kernels.quantize",
     "available_isas": "kernels.cpu",
+    "dequantize": "kernels.quantize",
     "get_num_threads": "kernels.cpu",
     "isa": "kernels.cpu",
     "linear": "kernels.gemm",
     "pack": "kernels.gemm",
     "qgemm": "kernels.gemm",
     "qlinear": "kernels.gemm",
+    "quantize": "kernels.quantize",
+    "quantize_weights": "kernels.quantize",
     "set_num_threads": "kernels.cpu",
     "use_isa": "kernels.cpu",
 }

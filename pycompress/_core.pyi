@@ -14,16 +14,30 @@ __all__: list[str] = [
     "Output",
     "PackedWeights",
     "Program",
+    "absmax",
+    "add_q8",
     "available_isas",
+    "binary",
+    "dequantize",
     "gemm_tile",
     "get_num_threads",
     "isa",
+    "layer_norm",
     "linear",
+    "max_q8",
     "pack",
     "program_ops",
     "qgemm",
     "qlinear",
+    "quantize",
+    "range",
+    "reduce",
+    "reduce_rows",
     "set_num_threads",
+    "softmax",
+    "sum_q8",
+    "table",
+    "unary",
     "use_isa",
 ]
 
@@ -87,7 +101,32 @@ class Program:
     def set_profiling(self, on: bool) -> None: ...
     def stats(self) -> dict[str, typing.Any]: ...
 
+def absmax(
+    x: numpy.ndarray, axis: typing.SupportsInt | typing.SupportsIndex | None
+) -> numpy.ndarray: ...
+def add_q8(
+    a: numpy.ndarray,
+    b: numpy.ndarray,
+    a_scale: typing.SupportsFloat | typing.SupportsIndex,
+    b_scale: typing.SupportsFloat | typing.SupportsIndex,
+    a_zero: typing.SupportsInt | typing.SupportsIndex,
+    b_zero: typing.SupportsInt | typing.SupportsIndex,
+    y_zero: typing.SupportsInt | typing.SupportsIndex,
+    lo: typing.SupportsFloat | typing.SupportsIndex,
+    hi: typing.SupportsFloat | typing.SupportsIndex,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
 def available_isas() -> list[str]: ...
+def binary(
+    op: str, a: numpy.ndarray, b: numpy.ndarray, out: typing.Any = None
+) -> numpy.ndarray: ...
+def dequantize(
+    q: numpy.ndarray,
+    scale: typing.Any,
+    zero_point: typing.Any,
+    axis: typing.SupportsInt | typing.SupportsIndex | None,
+    out: typing.Any,
+) -> numpy.ndarray: ...
 def gemm_tile(isa: str = "", is_float: bool = False) -> tuple[int, int, int]:
     """
     Rows, columns and depth step of an instruction set's tile.
@@ -95,9 +134,17 @@ def gemm_tile(isa: str = "", is_float: bool = False) -> tuple[int, int, int]:
 
 def get_num_threads() -> int: ...
 def isa() -> str: ...
+def layer_norm(
+    x: numpy.ndarray,
+    gamma: numpy.ndarray | None = None,
+    beta: numpy.ndarray | None = None,
+    eps: typing.SupportsFloat | typing.SupportsIndex = 9.999999747378752e-06,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
 def linear(
     x: numpy.ndarray, packed: PackedWeights, activation: Activation, out: typing.Any
 ) -> numpy.ndarray: ...
+def max_q8(x: numpy.ndarray, acc: numpy.ndarray) -> None: ...
 def pack(
     w: numpy.ndarray,
     scale: typing.Any = None,
@@ -125,5 +172,26 @@ def qlinear(
     residual_zero_point: typing.SupportsInt | typing.SupportsIndex,
     out: typing.Any,
 ) -> numpy.ndarray: ...
+def quantize(
+    x: numpy.ndarray,
+    scale: typing.Any,
+    zero_point: typing.Any,
+    axis: typing.SupportsInt | typing.SupportsIndex | None,
+    dtype: str,
+    out: typing.Any,
+) -> numpy.ndarray: ...
+def range(x: numpy.ndarray) -> tuple[float, float]: ...
+def reduce(op: str, x: numpy.ndarray) -> float: ...
+def reduce_rows(op: str, x: numpy.ndarray, acc: numpy.ndarray) -> None: ...
 def set_num_threads(threads: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+def softmax(x: numpy.ndarray, out: typing.Any = None) -> numpy.ndarray: ...
+def sum_q8(x: numpy.ndarray, acc: numpy.ndarray) -> None: ...
+def table(x: numpy.ndarray, table: numpy.ndarray, out: typing.Any = None) -> numpy.ndarray: ...
+def unary(
+    op: str,
+    x: numpy.ndarray,
+    alpha: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    beta: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
 def use_isa(name: str) -> None: ...

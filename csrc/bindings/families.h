@@ -7,6 +7,8 @@ namespace pycompress {
 void bind_cpu(pybind11::module_& module);
 void bind_gemm(pybind11::module_& module);
 void bind_linear(pybind11::module_& module);
+void bind_pointwise(pybind11::module_& module);
 void bind_program(pybind11::module_& module);
+void bind_quantize(pybind11::module_& module);
 
 }  // namespace pycompress
