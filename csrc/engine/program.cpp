@@ -49,9 +49,6 @@ int Program::constant(const Tensor& tensor, std::shared_ptr<void> owner) {
 
 int Program::input(const std::string& name, DType dtype, bool by_value) {
   need_building();
-  if (by_value && dtype != DType::s64 && dtype != DType::s32 && dtype != DType::b8) {
-    fail("input '" + name + "' by value must be an integer, found " + dtype_name(dtype));
-  }
   ProgramValue value;
   value.kind = ProgramValue::Kind::input;
   value.tensor.dtype = dtype;

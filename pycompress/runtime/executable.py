@@ -14,8 +14,9 @@ from pycompress.runtime.dtypes import infer, widen_halves
 from pycompress.runtime.fallback import FallbackWarning, ReferenceStep
 from pycompress.runtime.fuse import fuse
 from pycompress.runtime.layout import to_channels_last
-from pycompress.runtime.lower import OPS, Builder, refusal
+from pycompress.runtime.lower import Builder
 from pycompress.runtime.partition import Segment, partition, reads
+from pycompress.runtime.support import refusal, refusal_when_cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +102,7 @@ def prepare(graph: Graph) -> Graph:
     graph = to_formats(simplify(widen_halves(graph))).graph
     graph = fuse(absorb(graph))
     infer(graph)
-    return to_channels_last(graph, OPS)
+    return to_channels_last(graph, refusal)
 
 
 class Executable:
@@ -128,7 +129,7 @@ class Executable:
         self.inputs, self.outputs = graph.inputs, graph.outputs
         self._constants = {v: v.array() for v in graph.outputs if v.const is not None}
         self._steps: list[Step] = []
-        for step in partition(graph, lambda node: refusal(node) is None):
+        for step in partition(graph, lambda node: refusal_when_cut(node) is None):
             if isinstance(step, Segment):
                 self._steps.append(NativeStep(step, threads))
             elif step.is_op("If"):
@@ -157,7 +158,7 @@ class Executable:
 def _reference(node: Node, graph: Graph, fallbacks: dict[str, str]) -> ReferenceStep:
     name = node.op if node.domain == "" else f"{node.domain}.{node.op}"
     if name not in fallbacks:
-        fallbacks[name] = refusal(node) or ""
+        fallbacks[name] = refusal_when_cut(node) or ""
         message = (
             f"operator '{name}' (node '{node.name}') runs through onnx.reference: {fallbacks[name]}"
         )

@@ -224,7 +224,7 @@ def _reshape(layout: Layout, node: Node, lead: Form) -> bool:
 
 def _matmul(layout: Layout, node: Node, _: Form) -> bool:
     """Let the product read its operands transposed where that saves moving single elements."""
-    if node.output.dtype != np.float32 or "MatMul" not in layout.native:
+    if node.output.dtype != np.float32 or layout.refusal(node) is not None:
         return False
     attrs = dict(node.attrs)
     inputs: list[Value | None] = []

@@ -23,7 +23,7 @@ from pycompress.runtime.permute import Perm, compose, inverse, is_identity
 from pycompress.runtime.ranks import rank_of_result
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable
 
 BOUND = frozenset(("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Resize"))
 """Standard operators whose native kernels want channels last."""
@@ -46,25 +46,24 @@ def channels_last(rank: int) -> Perm:
     return (0, rank - 1, *range(1, rank - 1))
 
 
-def to_channels_last(graph: Graph, native: Collection[str]) -> Graph:
+def to_channels_last(graph: Graph, refusal: Callable[[Node], str | None]) -> Graph:
     """Return `graph` with its layout-bound nodes channels last, in the native domain.
 
     Parameters
     ----------
     graph : Graph
         After absorption. It is not changed.
-    native : names of the operators that the engine has; layout-bound ones that it lacks stay as
-    they are.
+    refusal : tells why the engine cannot run a node, or None; what it refuses stays as it is.
     """
-    return Layout(graph.copy(), native).run()
+    return Layout(graph.copy(), refusal).run()
 
 
 class Layout:
     """The pass at work: the rules of `follow` call it."""
 
-    def __init__(self, graph: Graph, native: Collection[str]) -> None:
+    def __init__(self, graph: Graph, refusal: Callable[[Node], str | None]) -> None:
         self.graph = graph
-        self.native = native
+        self.refusal = refusal
         self.forms: dict[Value, Form] = {}
         self.made: dict[tuple[Value, Perm], Value] = {}
         self.ranks: dict[Value, int] = {}
@@ -169,7 +168,7 @@ class Layout:
     ) -> None:
         """Emit the node that computes the outputs of `node` as seen through `perm`."""
         values = [Value(f"{out.name}_{''.join(map(str, perm))}", out.dtype) for out in node.outputs]
-        domain = NATIVE if self._is_bound(node) else node.domain
+        domain = NATIVE if node.op in BOUND or node.op in _BOUND_PRESETS else node.domain
         self.emit(Node(node.op, inputs, values, attrs, domain, node.name, node.metadata))
         for out, value in zip(node.outputs, values, strict=True):
             value.shape = permute.shape(out.shape, inverse(perm))
@@ -179,18 +178,12 @@ class Layout:
     # ---- nodes -------------------------------------------------------------------------------
 
     def _is_bound(self, node: Node) -> bool:
-        if node.op not in self.native or len(node.outputs) != 1:
+        by_domain = {"": BOUND, PRESET: _BOUND_PRESETS, NATIVE: _BOUND_NATIVE}
+        if node.op not in by_domain.get(node.domain, ()) or len(node.outputs) != 1:
             return False
-        if node.domain == PRESET:
-            return node.op in _BOUND_PRESETS
-        if node.domain == NATIVE:
-            return node.op in _BOUND_NATIVE
-        return (
-            node.domain == ""
-            and node.op in BOUND
-            and node.inputs[0] is not None
-            and self.rank(node.inputs[0]) is not None
-        )
+        x = node.inputs[0]
+        known = node.domain != "" or (x is not None and self.rank(x) is not None)
+        return known and self.refusal(node) is None
 
     def _bound(self, node: Node) -> None:
         x = node.inputs[0]

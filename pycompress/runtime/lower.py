@@ -7,16 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pycompress import _core
-from pycompress.graph.ir import PRESET, Node, Quantized, Value
-from pycompress.runtime.dtypes import unsupported
-from pycompress.runtime.layout import BOUND
-from pycompress.runtime.moves import NATIVE
+from pycompress.graph.ir import Node, Quantized, Value
 
 if TYPE_CHECKING:
     from pycompress.runtime.partition import Segment
-
-OPS = frozenset(_core.program_ops())
-"""Names of the operators that the engine has."""
 
 _DROPPED = {
     "Cast": ("saturate", "round_mode"),
@@ -27,19 +21,6 @@ _DROPPED = {
 """Attributes that say nothing here: about float8, or about outputs that are not taken."""
 
 _CHANNEL = {"conv": 0, "linear": 1}
-
-
-def refusal(node: Node) -> str | None:
-    """Return why the engine cannot run a node, or None when it can.
-
-    Layout-bound operators are native only after the layout pass has put them into the native
-    domain.
-    """
-    if node.op not in OPS or node.domain not in {"", PRESET, NATIVE}:
-        return "no native kernel"
-    if node.domain == "" and node.op in BOUND:
-        return "the rank of its input is not known"
-    return unsupported([*node.inputs, *node.outputs])
 
 
 class Builder:
@@ -70,6 +51,17 @@ class Builder:
             self.add(node)
         self.program.finish([self._ids[v] for v in segment.outputs])
         return self.program
+
+    def try_alone(self, node: Node) -> str | None:
+        """Add a node that stands alone, its inputs of known types; return what is wrong with it."""
+        for value in node.inputs:
+            if value is not None and value.const is None:
+                self._ids[value] = self.program.input(value.name, str(value.dtype))
+        try:
+            self.add(node)
+        except ValueError as error:
+            return str(error)
+        return None
 
     def add(self, node: Node) -> None:
         """Add one node, its constants included."""

@@ -1,0 +1,60 @@
+"""What the engine can run: asked before the layout is chosen, and again when the graph is cut."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pycompress import _core
+from pycompress.graph.ir import PRESET, Node
+from pycompress.runtime.dtypes import unsupported
+from pycompress.runtime.layout import BOUND
+from pycompress.runtime.lower import Builder
+from pycompress.runtime.moves import NATIVE
+
+OPS = frozenset(_core.program_ops())
+"""Names of the operators that the engine has."""
+
+_FLOAT32 = frozenset(
+    (
+        *("MatMul", "Softmax", "LogSoftmax", "PRelu", "QuantizeLinear", "DynamicQuantizeLinear"),
+        *("LayerNormalization", "BatchNormalization", "InstanceNormalization", "LSTM", "GRU"),
+        *("AveragePool", "GlobalAveragePool", "GlobalMaxPool"),
+    )
+)
+"""Operators whose kernels read float32 only."""
+
+_NOT_BOOL = frozenset(("ReduceMax", "ReduceMin", "CumSum", "TopK", "ArgMax", "ArgMin", "Clip"))
+
+_PICKY = frozenset(
+    (
+        *("AveragePool", "MaxPool", "Resize", "BatchNormalization", "LayerNormalization"),
+        *("QuantizeLinear", "DequantizeLinear", "ConvInteger", "MatMulInteger", "ScatterND"),
+        *("LSTM", "GRU", "TopK", "Gelu", "Mod", "Pad", "OneHot", "Cast"),
+    )
+)
+"""Operators whose kernels may lack some of their attributes or optional outputs."""
+
+
+def refusal(node: Node) -> str | None:
+    """Return why the engine cannot run a node, or None when it can."""
+    if node.op not in OPS or node.domain not in {"", PRESET, NATIVE}:
+        return "no native kernel"
+    reason = unsupported([*node.inputs, *node.outputs])
+    if reason is not None or node.domain != "":
+        return reason
+    first = node.inputs[0].dtype if node.inputs and node.inputs[0] is not None else None
+    if node.op in _FLOAT32 and first != np.float32:
+        return f"its kernel reads float32, found {first}"
+    if node.op in _NOT_BOOL and first == np.bool_:
+        return "its kernel does not read bool"
+    if node.op == "Reshape" and node.attrs.get("allowzero"):
+        return "allowzero has no kernel"
+    return Builder(threads=1).try_alone(node) if node.op in _PICKY else None
+
+
+def refusal_when_cut(node: Node) -> str | None:
+    """Return the same after the layout pass, which has put layout-bound nodes into its domain."""
+    reason = refusal(node)
+    if reason is None and node.domain == "" and node.op in BOUND:
+        return "the rank of its input is not known"
+    return reason
