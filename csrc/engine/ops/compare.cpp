@@ -136,18 +136,34 @@ class Where final : public Op {
   }
 
  private:
+  // Without branches: a condition is 0 or 1, its negation a mask of all bits.
+  template <typename T>
+  static void choose_row(const uint8_t* c, int64_t c_step, const T* x, int64_t x_step, const T* y,
+                         int64_t y_step, int64_t n, T* out) {
+    const auto pick = [](uint8_t chosen, T p, T q) {
+      const auto mask = static_cast<T>(T{0} - static_cast<T>(chosen));
+      return static_cast<T>((p & mask) | (q & static_cast<T>(~mask)));
+    };
+    if (c_step == 0) {
+      if (*c != 0) return copy_elements(x, x_step, n, sizeof(T), out);
+      return copy_elements(y, y_step, n, sizeof(T), out);
+    }
+    if (x_step != 0 && y_step != 0) {
+      for (int64_t i = 0; i < n; ++i) out[i] = pick(c[i], x[i], y[i]);
+    } else if (x_step != 0) {
+      for (int64_t i = 0; i < n; ++i) out[i] = pick(c[i], x[i], *y);
+    } else {
+      for (int64_t i = 0; i < n; ++i) out[i] = pick(c[i], *x, y[i * y_step]);
+    }
+  }
+
   template <typename T>
   static void choose(const RunContext& run) {
     const auto& loop = run.state<WhereState>().loop;
-    const int64_t c_step = loop.inner_stride(0);
-    const int64_t x_step = loop.inner_stride(1);
-    const int64_t y_step = loop.inner_stride(2);
     loop.parallel(run.pool(), 1.0, [&](const int64_t* at, int64_t n) {
-      const bool* c = run.input(0).as<bool>() + at[0];
-      const T* x = run.input(1).as<T>() + at[1];
-      const T* y = run.input(2).as<T>() + at[2];
-      T* out = run.output(0).as<T>() + at[3];
-      for (int64_t i = 0; i < n; ++i) out[i] = c[i * c_step] ? x[i * x_step] : y[i * y_step];
+      choose_row(run.input(0).as<uint8_t>() + at[0], loop.inner_stride(0),
+                 run.input(1).as<T>() + at[1], loop.inner_stride(1), run.input(2).as<T>() + at[2],
+                 loop.inner_stride(2), n, run.output(0).as<T>() + at[3]);
     });
   }
 };
