@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what _HOME says, for type checkers and editors
+    from pycompress.compression import compress as compress
     from pycompress.kernels.cpu import (
         available_isas as available_isas,
         get_num_threads as get_num_threads,
@@ -27,6 +28,9 @@ if TYPE_CHECKING:  # what _HOME says, for type checkers and editors
         quantize as quantize,
         quantize_weights as quantize_weights,
     )
+    from pycompress.report.compare import compare as compare
+    from pycompress.report.info import info as info
+    from pycompress.report.inspect import inspect as inspect
     from pycompress.runtime import (
         FallbackWarning as FallbackWarning,
         InferenceSession as InferenceSession,
@@ -44,8 +48,12 @@ _HOME: dict[str, str] = {
     "PackedWeights": "kernels.gemm",
     "QuantizedWeights": "kernels.quantize",
     "available_isas": "kernels.cpu",
+    "compare": "report.compare",
+    "compress": "compression",
     "dequantize": "kernels.quantize",
     "get_num_threads": "kernels.cpu",
+    "info": "report.info",
+    "inspect": "report.inspect",
     "isa": "kernels.cpu",
     "linear": "kernels.gemm",
     "pack": "kernels.gemm",

@@ -1,0 +1,184 @@
+"""The command line: ``pycompress compress | compare | inspect | info | demo``.
+
+Exit codes: 0 done, 1 a check failed (`compare --max-drop`), 2 bad input. What is asked for goes to
+stdout, everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+import pycompress
+from pycompress.report.progress import spinner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+app = typer.Typer(
+    help="Compress deep-learning models to int8 and run them fast on CPUs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class ModeName(str, Enum):
+    """Values of --mode."""
+
+    auto = "auto"
+    static = "static"
+    dynamic = "dynamic"
+    weights = "weights"
+
+
+class RangesName(str, Enum):
+    """Values of --ranges."""
+
+    mse = "mse"
+    percentile = "percentile"
+    minmax = "minmax"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@app.command()
+def compress(  # noqa: PLR0917 - typer reads the options from the signature
+    source: Annotated[Path, typer.Argument(metavar="IN", help="The float model; only read.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the int8 model goes.")],
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Real inputs: an .npz (axis 0 = samples) or a folder of .npz (one feed each)."
+        ),
+    ] = None,
+    mode: Annotated[
+        ModeName, typer.Option(help="How activations get their ranges.")
+    ] = ModeName.auto,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="How far cosine agreement may fall below 1 (0.02)."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="A node that stays in float, or a pattern; repeatable.")
+    ] = None,
+    ranges: Annotated[RangesName, typer.Option(help="How a range is chosen.")] = RangesName.mse,
+    as_json: Json = False,
+) -> None:
+    """Compress a model to int8 and report what was done."""
+    with _bad_input(), spinner() as tell:
+        report = pycompress.compress(
+            source,
+            target,
+            calibration,
+            mode=mode.value,
+            max_drop=max_drop,
+            exclude=tuple(exclude or ()),
+            progress=tell,
+            ranges=ranges.value,
+        )
+    from pycompress.report.text import report_view
+
+    _show(report.to_dict(), report_view(report), as_json=as_json)
+
+
+@app.command()
+def compare(
+    a: Annotated[
+        Path, typer.Argument(metavar="A", help="The model to hold against, such as the float one.")
+    ],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The model that is held against it.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Inputs, as for compress --calibration.")
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Exit with 1 when cosine agreement falls further below 1."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run two models on the same inputs and compare answers, sizes and times."""
+    with _bad_input(), spinner() as tell:
+        tell(f"running {a} and {b}")
+        found = pycompress.compare(a, b, data)
+    from pycompress.report.text import comparison_view
+
+    _show(found.to_dict(), comparison_view(found), as_json=as_json)
+    if max_drop is not None and found.agreement.drop > max_drop:
+        _complain(f"agreement drops by {found.agreement.drop:.4f}, {max_drop:g} allowed")
+        raise typer.Exit(1)
+
+
+@app.command()
+def inspect(
+    model: Annotated[Path, typer.Argument(metavar="MODEL")],
+    as_json: Json = False,
+) -> None:
+    """Say what a model is made of and which of its nodes can be compressed."""
+    with _bad_input():
+        found = pycompress.inspect(model)
+    from pycompress.report.text import inspection_view
+
+    _show(found.to_dict(), inspection_view(found), as_json=as_json)
+
+
+@app.command()
+def info(as_json: Json = False) -> None:
+    """Say what this installation is and which instruction sets this CPU can run."""
+    from pycompress.report.text import info_view
+
+    found = pycompress.info()
+    _show(found.to_dict(), info_view(found), as_json=as_json)
+
+
+@app.command()
+def demo(
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Keep the compressed models here; a temporary folder otherwise."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compress a real model and run all engines side by side (needs the `demo` extra)."""
+    from pycompress.demo import demo_view, run_demo
+
+    with _bad_input(), spinner() as tell:
+        found = run_demo(folder, tell)
+    _show(found.to_dict(), demo_view(found), as_json=as_json)
+
+
+@contextmanager
+def _bad_input() -> Iterator[None]:
+    """Turn what bad input raises into one line on stderr and exit code 2."""
+    try:
+        yield
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        _complain(" ".join(str(error).split()) or type(error).__name__)
+        raise typer.Exit(2) from None
+
+
+def _complain(text: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(f"[red]error:[/red] {escape(text)}", highlight=False)
+
+
+def _show(data: dict[str, Any], view: RenderableType, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(data, indent=2) + "\n")
+    else:
+        Console().print(view)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

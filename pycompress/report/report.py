@@ -1,0 +1,132 @@
+"""What a compression did, as data."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pycompress.convert import Agreement, Choice
+    from pycompress.report.ledger import Ledger
+    from pycompress.report.timing import Timing
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The data that ranges were found on.
+
+    Attributes
+    ----------
+    feeds : int
+        Feeds that ranges come from.
+    held_back : int
+        Feeds that agreement was judged on.
+    shared : bool
+        There was only one feed, and it served both.
+    """
+
+    feeds: int
+    held_back: int
+    shared: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of `pycompress.compress`.
+
+    Attributes
+    ----------
+    source, target : str
+        Paths of the two files.
+    mode : str
+    calibrated : Calibrated or None
+        None when there was no calibration data.
+    choices : tuple of Choice
+        The precision of every node in a preset format with constant weights, and why.
+    refused : tuple of (node, reason)
+        Nodes that fit no preset format.
+    ledger : Ledger
+        Bytes before and after, by node.
+    agreement : Agreement or None
+        With the float model on held-back feeds; None when there was no data to judge on.
+    max_drop : float
+        The bound that agreement was held to.
+    moved : int
+        Steps to a safer precision that the bound took.
+    timings : tuple of Timing
+    timed_on : str
+        What the timed inputs were.
+    notes : tuple of str
+        What the reader should know besides.
+    """
+
+    source: str
+    target: str
+    mode: str
+    calibrated: Calibrated | None
+    choices: tuple[Choice, ...]
+    refused: tuple[tuple[str, str], ...]
+    ledger: Ledger
+    agreement: Agreement | None
+    max_drop: float
+    moved: int
+    timings: tuple[Timing, ...]
+    timed_on: str
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def size_before(self) -> int:
+        """Bytes of the original file."""
+        return self.ledger.before
+
+    @property
+    def size_after(self) -> int:
+        """Bytes of the compressed file."""
+        return self.ledger.after
+
+    @property
+    def ratio(self) -> float:
+        """Bytes after over bytes before."""
+        return self.size_after / self.size_before
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain dicts, lists, numbers and strings."""
+        result: dict[str, Any] = plain(self)
+        result |= {
+            "size_before": self.size_before,
+            "size_after": self.size_after,
+            "ratio": self.ratio,
+        }
+        if self.agreement is not None:
+            result["agreement"] |= {"drop": self.agreement.drop, "top1": self.agreement.top1}
+        return result
+
+    def to_json(self) -> str:
+        """Return the report as JSON."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def __str__(self) -> str:
+        """Return the report as tables of plain text."""
+        from pycompress.report.text import render
+
+        return render(self)
+
+
+def plain(value: object) -> Any:  # noqa: ANN401
+    """Turn dataclasses, tuples and NumPy scalars into what JSON knows; NaN becomes None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
