@@ -100,7 +100,9 @@ class BranchStep:
 def prepare(graph: Graph) -> Graph:
     """Return `graph` as the engine wants it: preset formats, integers absorbed, channels last."""
     graph = to_formats(simplify(widen_halves(graph))).graph
-    graph = fuse(absorb(graph))
+    graph = absorb(graph)
+    infer(graph)
+    graph = fuse(graph)
     infer(graph)
     return to_channels_last(graph, refusal)
 

@@ -1,4 +1,4 @@
-"""Fusions that only the engine can use: scalar factors go into the product of two activations."""
+"""Products of two activations, as the engine has them: transposes and a factor inside."""
 
 from __future__ import annotations
 
@@ -16,17 +16,43 @@ if TYPE_CHECKING:
 def fuse(graph: Graph) -> Graph:
     """Return `graph` with ``MatMul(a * c, b)`` and ``MatMul(a, b) * c`` as a MatMul with `alpha`.
 
+    A Gemm that is left (its operands are both computed) becomes a MatMul and an Add.
+
     Notes
     -----
     c is a float32 scalar constant, by Mul or by Div. The product is scaled once instead of its
     operand: float32 rounding apart, the same.
     """
     graph = graph.copy()
+    graph.nodes = [part for node in graph.nodes for part in _product(node)]
     for node in list(graph.nodes):
         if node.is_op("MatMul") and all(v is not None and v.const is None for v in node.inputs):
             _fold_factors(graph, node)
     graph.prune()
     return graph
+
+
+def _product(node: Node) -> list[Node]:
+    """Return the nodes that take the place of a float32 Gemm; any other node as it is."""
+    a, b, c = (*node.inputs, None, None, None)[:3]
+    out = node.output
+    if not node.is_op("Gemm") or any(v is None or v.dtype != np.float32 for v in (a, b, out)):
+        return [node]
+    keys = {"trans_a": "transA", "trans_b": "transB"}
+    attrs: dict[str, int | float] = {k: int(node.attrs.get(old, 0)) for k, old in keys.items()}
+    attrs["alpha"] = float(node.attrs.get("alpha", 1.0))
+    if c is None:
+        return [Node("MatMul", [a, b], [out], attrs, NATIVE, node.name)]
+    beta = np.array(node.attrs.get("beta", 1.0), np.float32)
+    factor = Value(f"{node.name or out.name}_beta", beta.dtype, (), beta)
+    product = Value(f"{out.name}_product", out.dtype, out.shape)
+    scaled = c if beta == 1.0 else Value(f"{out.name}_scaled", out.dtype, c.shape)
+    scale = [] if beta == 1.0 else [Node("Mul", [c, factor], [scaled], name=node.name)]
+    return [
+        Node("MatMul", [a, b], [product], attrs, NATIVE, node.name),
+        *scale,
+        Node("Add", [product, scaled], [out], name=node.name),
+    ]
 
 
 def _fold_factors(graph: Graph, node: Node) -> None:
