@@ -8,7 +8,8 @@ size_t aligned(size_t bytes) { return (bytes + 127) / 64 * 64; }
 // Finishes rows of float sums with what the epilogue could not do.
 class LayerFinish final : public RowFinish {
  public:
-  LayerFinish(const Layer& layer, const KernelSet& set, int64_t filters, const void* residual, void* y)
+  LayerFinish(const Layer& layer, const KernelSet& set, int64_t filters, const void* residual,
+              void* y)
       : layer_(layer), set_(set), filters_(filters), residual_(residual), y_(y) {}
 
   void finish(float* sums, int64_t row, int64_t rows) const override {
@@ -57,8 +58,8 @@ size_t ConvLayer::scratch_bytes(int threads) const {
   return own + static_cast<size_t>(dynamic_parts(&origin).rest - &origin);
 }
 
-void ConvLayer::run(const Tensor& x, const void* residual, void* y, uint8_t* scratch, uint8_t* persistent,
-                    ThreadPool* pool) const {
+void ConvLayer::run(const Tensor& x, const void* residual, void* y, uint8_t* scratch,
+                    uint8_t* persistent, ThreadPool* pool) const {
   const KernelSet& set = *conv.set;
   const bool late = layer.finishes();
   const bool late_residual = late && layer.integer_out;
@@ -73,8 +74,8 @@ void ConvLayer::run(const Tensor& x, const void* residual, void* y, uint8_t* scr
     const DynamicScale found = quantize_dynamic(set, pool, x.as<float>(), x.elements(), parts.x);
     conv_init(conv, found.zero, false, nullptr, parts.init);
     for (size_t i = 0; i < layer.w_scale.size(); ++i) {
-      parts.scale[i] =
-          static_cast<float>(static_cast<double>(found.scale) * static_cast<double>(layer.w_scale[i]));
+      parts.scale[i] = static_cast<float>(static_cast<double>(found.scale) *
+                                          static_cast<double>(layer.w_scale[i]));
     }
     epilogue.scale = parts.scale;
     epilogue.init = parts.init;
@@ -102,8 +103,8 @@ std::vector<int32_t> conv_layer_init(const Layer& layer, const PackedConv& conv,
   return init;
 }
 
-PackedConv pack_layer_conv(const KernelSet& set, const Layer& layer, const Tensor& w, int64_t groups,
-                           const Window& window) {
+PackedConv pack_layer_conv(const KernelSet& set, const Layer& layer, const Tensor& w,
+                           int64_t groups, const Window& window) {
   if (layer.mode != LayerMode::f32) {
     return pack_conv_int8(set, w.data, w.dtype == DType::s8, w.shape[0], w.shape[1], groups, window,
                           layer.w_zero_or_null());

@@ -1,4 +1,5 @@
-// A convolution with everything that a layer adds to it: what the operator and the NumPy face share.
+// A convolution with everything that a layer adds to it: what the operator and the NumPy face
+// share.
 #pragma once
 #include <cstdint>
 
@@ -30,7 +31,7 @@ struct ConvLayer {
 std::vector<int32_t> conv_layer_init(const Layer& layer, const PackedConv& conv, bool x_signed);
 
 // Weights of a convolution, packed for the mode of its layer. w: [O, I / groups, k...].
-PackedConv pack_layer_conv(const KernelSet& set, const Layer& layer, const Tensor& w, int64_t groups,
-                           const Window& window);
+PackedConv pack_layer_conv(const KernelSet& set, const Layer& layer, const Tensor& w,
+                           int64_t groups, const Window& window);
 
 }  // namespace pycompress

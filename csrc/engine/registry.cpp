@@ -19,6 +19,15 @@ constexpr OpEntry kOps[] = {
     {"Concat",           make_concat,        1, kMany,  1},
     {"Split",            make_split,         1, 2,      kMany},
     {"Slice",            make_slice,         3, 5,      1},
+    {"conv",             make_conv,          2, 4,      1},
+    {"ConvInteger",      make_conv_integer,  2, 4,      1},
+    {"conv_transpose",   make_conv_transpose, 2, 3,     1},
+    {"MaxPool",          make_max_pool,      1, 1,      2},
+    {"AveragePool",      make_average_pool,  1, 1,      1},
+    {"GlobalMaxPool",    make_global_max_pool, 1, 1,    1},
+    {"GlobalAveragePool", make_global_average_pool, 1, 1, 1},
+    {"q_global_average_pool", make_q_global_average_pool, 1, 1, 1},
+    {"Resize",           make_resize,        1, 4,      1},
 };
 // clang-format on
 

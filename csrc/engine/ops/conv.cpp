@@ -16,8 +16,8 @@ class Conv final : public Op {
   explicit Conv(const NodeDef& node)
       : layer_(node, 0),
         window_(read_conv_window(node, node.need_constant(1, "w").shape)),
-        conv_(pack_layer_conv(node.set(), layer_, node.need_constant(1, "w"), node.integer("group", 1),
-                              window_)) {
+        conv_(pack_layer_conv(node.set(), layer_, node.need_constant(1, "w"),
+                              node.integer("group", 1), window_)) {
     node.release(1);
   }
 
@@ -39,8 +39,8 @@ class Conv final : public Op {
   void run(const RunContext& run) const override {
     const auto& state = run.state<ConvState>();
     const ConvLayer all{layer_, conv_, state.plan, state.ready};
-    all.run(run.input(0), run.has(3) ? run.input(3).data : nullptr, run.output(0).data, run.scratch(),
-            run.persistent(), run.pool());
+    all.run(run.input(0), run.has(3) ? run.input(3).data : nullptr, run.output(0).data,
+            run.scratch(), run.persistent(), run.pool());
   }
 
  private:
@@ -65,11 +65,13 @@ class ConvInteger final : public Op {
         fail("input 3 (w_zero_point) must be one or " + str(w.shape[0]) + " values of " +
              dtype_name(w.dtype) + ", found " + zero.shape.str() + " of " + dtype_name(zero.dtype));
       }
-      for (int64_t o = 0; o < w.shape[0]; ++o) zeros.push_back(byte(zero, zero.elements() == 1 ? 0 : o));
+      for (int64_t o = 0; o < w.shape[0]; ++o)
+        zeros.push_back(byte(zero, zero.elements() == 1 ? 0 : o));
       node.release(3);
     }
-    conv_ = pack_conv_int8(node.set(), w.data, w.dtype == DType::s8, w.shape[0], w.shape[1],
-                           node.integer("group", 1), window_, zeros.empty() ? nullptr : zeros.data());
+    conv_ =
+        pack_conv_int8(node.set(), w.data, w.dtype == DType::s8, w.shape[0], w.shape[1],
+                       node.integer("group", 1), window_, zeros.empty() ? nullptr : zeros.data());
     node.release(1);
   }
 

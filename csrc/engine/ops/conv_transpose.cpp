@@ -1,5 +1,6 @@
-// Transposed convolution over NHWC, in float32: one gemm gives every input pixel's contribution to every tap, and each output
-// pixel gathers those that reach it, so that threads never write to the same place.
+// Transposed convolution over NHWC, in float32: one gemm gives every input pixel's contribution to
+// every tap, and each output pixel gathers those that reach it, so that threads never write to the
+// same place.
 #include <algorithm>
 
 #include "conv/geometry.h"
@@ -24,7 +25,9 @@ class ConvTranspose final : public Op {
     in_channels_ = w.shape[0];
     filters_ = w.shape[1];
     if (layer_.mode != LayerMode::f32 || layer_.has_residual) {
-      fail("a transposed convolution runs in float32 without residual: x_scale, dynamic and input 3 do not apply");
+      fail(
+          "a transposed convolution runs in float32 without residual: x_scale, dynamic and input 3 "
+          "do not apply");
     }
     output_padding_ = per_dimension(node, "output_padding", 0);
     output_shape_ = per_dimension(node, "output_shape", -1);
@@ -46,7 +49,8 @@ class ConvTranspose final : public Op {
     layer_.check_inputs(plan, y);
     state->ready = LayerEpilogue(layer_, {}, nullptr);
     plan.output(0, DType::f32, y);
-    plan.scratch(static_cast<size_t>(image_pixels(state->place) * window_.taps() * filters_) * sizeof(float));
+    plan.scratch(static_cast<size_t>(image_pixels(state->place) * window_.taps() * filters_) *
+                 sizeof(float));
     return state;
   }
 
@@ -75,30 +79,34 @@ class ConvTranspose final : public Op {
   static int64_t filters(const NodeDef& node, int64_t groups) {
     const Tensor& w = node.need_constant(1, "w");
     if (groups < 1 || w.shape.rank() < 3 || w.shape[0] % groups != 0) {
-      fail("input 1 (w) has shape " + w.shape.str() + ", whose first dimension is no multiple of group " +
-           str(groups));
+      fail("input 1 (w) has shape " + w.shape.str() +
+           ", whose first dimension is no multiple of group " + str(groups));
     }
     return w.shape[1] * groups;
   }
 
-  std::vector<int64_t> per_dimension(const NodeDef& node, const char* name, int64_t otherwise) const {
+  std::vector<int64_t> per_dimension(const NodeDef& node, const char* name,
+                                     int64_t otherwise) const {
     std::vector<int64_t> values = node.integers(name);
     if (values.empty()) values.assign(static_cast<size_t>(window_.rank), otherwise);
     if (static_cast<int>(values.size()) != window_.rank) {
-      fail("attribute '" + std::string(name) + "' must have " + str(window_.rank) + " values, found " +
-           str(static_cast<int64_t>(values.size())));
+      fail("attribute '" + std::string(name) + "' must have " + str(window_.rank) +
+           " values, found " + str(static_cast<int64_t>(values.size())));
     }
     values.insert(values.begin(), static_cast<size_t>(3 - window_.rank), otherwise);
     return values;
   }
 
-  static int64_t image_pixels(const Placement& place) { return place.out[0] * place.out[1] * place.out[2]; }
+  static int64_t image_pixels(const Placement& place) {
+    return place.out[0] * place.out[1] * place.out[2];
+  }
 
   void pack(const NodeDef& node, const Tensor& w) {
     const std::vector<float> values = layer_.float_weights(w, 1);
     const int64_t taps = window_.taps();
     const int64_t group_in = in_channels_ / groups_;
-    std::vector<float> ordered(static_cast<size_t>(group_in * taps * filters_));  // [in][tap][filter]
+    std::vector<float> ordered(
+        static_cast<size_t>(group_in * taps * filters_));  // [in][tap][filter]
     for (int64_t g = 0; g < groups_; ++g) {
       for (int64_t i = 0; i < group_in; ++i) {
         const float* from = values.data() + (g * group_in + i) * filters_ * taps;
@@ -121,7 +129,8 @@ class ConvTranspose final : public Op {
       const auto at = static_cast<size_t>(i);
       const int64_t in = x[i - (3 - window_.rank) + 1];
       const int64_t full = window_.stride[i] * (in - 1) + output_padding_[at] + window_.extent(i);
-      const bool same = window_.auto_pad == AutoPad::same_upper || window_.auto_pad == AutoPad::same_lower;
+      const bool same =
+          window_.auto_pad == AutoPad::same_upper || window_.auto_pad == AutoPad::same_lower;
       int64_t out = full - window_.pad_begin[i] - window_.pad_end[i];
       place.pad[i] = window_.pad_begin[i];
       if (output_shape_[at] >= 0 || same) {
@@ -131,7 +140,9 @@ class ConvTranspose final : public Op {
       }
       place.in[i] = out;
       place.out[i] = in;
-      if (out < 1) fail("the output's spatial dimension " + str(i - 3 + window_.rank) + " would be " + str(out));
+      if (out < 1)
+        fail("the output's spatial dimension " + str(i - 3 + window_.rank) + " would be " +
+             str(out));
     }
     return place;
   }
@@ -165,7 +176,8 @@ class ConvTranspose final : public Op {
     });
   }
 
-  void add_reaching(const Placement& place, const float* sums, const int64_t* at, float* out) const {
+  void add_reaching(const Placement& place, const float* sums, const int64_t* at,
+                    float* out) const {
     for (int64_t t = 0; t < window_.taps(); ++t) {
       const int64_t tap[3] = {t / (window_.kernel[1] * window_.kernel[2]),
                               t / window_.kernel[2] % window_.kernel[1], t % window_.kernel[2]};

@@ -1,4 +1,5 @@
-// Poolings over NHWC. A window is reduced down its image rows first, whole rows at a time, then along the row that remains.
+// Poolings over NHWC. A window is reduced down its image rows first, whole rows at a time, then
+// along the row that remains.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -71,8 +72,8 @@ void pool(const RunContext& run, const Done& done) {
   const int64_t lines = place.batch * place.out[0] * place.out[1];
   const auto* x = run.input(0).as<Value>();
   auto* y = run.output(0).as<Value>();
-  const double cost = static_cast<double>(row * w.kernel[0] * w.kernel[1] +
-                                          place.out[2] * channels * w.kernel[2]);
+  const double cost =
+      static_cast<double>(row * w.kernel[0] * w.kernel[1] + place.out[2] * channels * w.kernel[2]);
   const int threads = run.pool() == nullptr ? 1 : run.pool()->size();
   const auto line = [&](int64_t index, Value* sums) {
     PixelCursor cursor(place, index * place.out[2]);
@@ -81,9 +82,9 @@ void pool(const RunContext& run, const Done& done) {
     std::fill(sums, sums + row, Kind::first());
     for (int64_t kz = z.begin; kz < z.end; ++kz) {
       for (int64_t ky = r.begin; ky < r.end; ++ky) {
-        const int64_t image_row = (cursor.image() * place.in[0] + cursor.start(0) + kz * w.dilation[0]) *
-                                      place.in[1] +
-                                  cursor.start(1) + ky * w.dilation[1];
+        const int64_t image_row =
+            (cursor.image() * place.in[0] + cursor.start(0) + kz * w.dilation[0]) * place.in[1] +
+            cursor.start(1) + ky * w.dilation[1];
         Kind::fold(run.set(), x + image_row * row, row, sums);
       }
     }
@@ -92,7 +93,8 @@ void pool(const RunContext& run, const Done& done) {
       const Range k = taps_within(cursor.start(2), w.dilation[2], w.kernel[2], 0, place.in[2]);
       std::fill(out, out + channels, Kind::first());
       for (int64_t kx = k.begin; kx < k.end; ++kx) {
-        Kind::fold(run.set(), sums + (cursor.start(2) + kx * w.dilation[2]) * channels, channels, out);
+        Kind::fold(run.set(), sums + (cursor.start(2) + kx * w.dilation[2]) * channels, channels,
+                   out);
       }
       done(out, z.count() * r.count() * k.count(), cursor);
     }
@@ -166,8 +168,8 @@ class AveragePool final : public Op {
       if (include_pad_) {
         count = 1;
         for (int i = 0; i < 3; ++i) {
-          count *= taps_within(cursor.start(i), window_.dilation[i], window_.kernel[i], -place.pad[i],
-                               place.in[i] + place.pad_end[i])
+          count *= taps_within(cursor.start(i), window_.dilation[i], window_.kernel[i],
+                               -place.pad[i], place.in[i] + place.pad_end[i])
                        .count();
         }
       }
@@ -181,7 +183,8 @@ class AveragePool final : public Op {
   bool include_pad_;
 };
 
-// ---- over whole images ----------------------------------------------------------------------------
+// ---- over whole images
+// ----------------------------------------------------------------------------
 
 struct GlobalState final : OpState {
   int64_t batch, pixels, channels;
@@ -242,8 +245,9 @@ class GlobalMaxPool final : public Op {
  private:
   template <typename Kind>
   static void fold(const RunContext& run) {
-    fold_images<Kind>(run, run.output(0).as<typename Kind::Value>(),
-                      [&](const auto* x, int64_t n, auto* acc) { Kind::fold(run.set(), x, n, acc); });
+    fold_images<Kind>(
+        run, run.output(0).as<typename Kind::Value>(),
+        [&](const auto* x, int64_t n, auto* acc) { Kind::fold(run.set(), x, n, acc); });
   }
 };
 
@@ -265,8 +269,8 @@ class GlobalAveragePool final : public Op {
   }
 };
 
-// Integers in and out, exact up to one rounding: y = saturate(round(sum(x - x_zero) * m) + y_zero) with
-// m = x_scale / (pixels * y_scale) rounded to float32.
+// Integers in and out, exact up to one rounding: y = saturate(round(sum(x - x_zero) * m) + y_zero)
+// with m = x_scale / (pixels * y_scale) rounded to float32.
 class IntegerGlobalAveragePool final : public Op {
  public:
   explicit IntegerGlobalAveragePool(const NodeDef& node)
@@ -293,9 +297,11 @@ class IntegerGlobalAveragePool final : public Op {
 
   void run(const RunContext& run) const override {
     if (run.input(0).dtype == DType::u8) {
-      average(run, run.input(0).as<uint8_t>(), run.output(0).as<uint8_t>(), run.set().pointwise->sum_u8);
+      average(run, run.input(0).as<uint8_t>(), run.output(0).as<uint8_t>(),
+              run.set().pointwise->sum_u8);
     } else {
-      average(run, run.input(0).as<int8_t>(), run.output(0).as<int8_t>(), run.set().pointwise->sum_s8);
+      average(run, run.input(0).as<int8_t>(), run.output(0).as<int8_t>(),
+              run.set().pointwise->sum_s8);
     }
   }
 
@@ -303,8 +309,9 @@ class IntegerGlobalAveragePool final : public Op {
   template <typename Byte, typename Sum>
   void average(const RunContext& run, const Byte* x, Byte* y, Sum sum) const {
     const auto& state = run.state<GlobalState>();
-    const auto m = static_cast<float>(static_cast<double>(x_scale_) /
-                                      (static_cast<double>(state.pixels) * static_cast<double>(y_scale_)));
+    const auto m =
+        static_cast<float>(static_cast<double>(x_scale_) /
+                           (static_cast<double>(state.pixels) * static_cast<double>(y_scale_)));
     auto* acc = reinterpret_cast<int32_t*>(run.scratch());
     const auto offset = static_cast<int32_t>(state.pixels * x_zero_);
     const float low = static_cast<float>(std::numeric_limits<Byte>::min() - y_zero_);
@@ -314,7 +321,8 @@ class IntegerGlobalAveragePool final : public Op {
       for (int64_t p = 0; p < state.pixels; ++p, x += state.channels) sum(x, state.channels, acc);
       for (int64_t c = 0; c < state.channels; ++c) {
         const float v = static_cast<float>(acc[c] - offset) * m;
-        y[c] = static_cast<Byte>(static_cast<int64_t>(std::nearbyint(std::clamp(v, low, high))) + y_zero_);
+        y[c] = static_cast<Byte>(static_cast<int64_t>(std::nearbyint(std::clamp(v, low, high))) +
+                                 y_zero_);
       }
     }
   }

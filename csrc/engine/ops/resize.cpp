@@ -1,5 +1,5 @@
-// Resize-18, one axis after the other: every result along an axis is a weighted sum of a few places, found once per plan. Axes are those
-// of the tensor as it lies, in any layout.
+// Resize-18, one axis after the other: every result along an axis is a weighted sum of a few
+// places, found once per plan. Axes are those of the tensor as it lies, in any layout.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -11,8 +11,8 @@ namespace {
 
 enum class Mode { nearest, linear, cubic };
 
-// How one axis is resampled: result j is the sum of weight[j * taps + t] * x[index[j * taps + t]], or the extrapolation
-// value where outside[j].
+// How one axis is resampled: result j is the sum of weight[j * taps + t] * x[index[j * taps + t]],
+// or the extrapolation value where outside[j].
 struct AxisPass {
   int axis = 0;
   int64_t in = 0, out = 0, taps = 1;
@@ -48,11 +48,13 @@ class Resize final : public Op {
         antialias_(node.flag("antialias", false)),
         axes_(node.integers("axes")) {
     check_one_of("coordinate_transformation_mode", coordinates_,
-                 {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
-                  "tf_crop_and_resize"});
-    check_one_of("nearest_mode", nearest_, {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"});
+                 {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
+                  "asymmetric", "tf_crop_and_resize"});
+    check_one_of("nearest_mode", nearest_,
+                 {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"});
     check_one_of("keep_aspect_ratio_policy", policy_, {"stretch", "not_larger", "not_smaller"});
-    if (antialias_ && mode_ == Mode::nearest) fail("attribute 'antialias' does not go with mode 'nearest'");
+    if (antialias_ && mode_ == Mode::nearest)
+      fail("attribute 'antialias' does not go with mode 'nearest'");
   }
 
   std::unique_ptr<OpState> plan(PlanContext& plan) const override {
@@ -70,8 +72,8 @@ class Resize final : public Op {
     const std::vector<float> roi = floats(plan, 1, "roi");
     const bool crops = coordinates_ == "tf_crop_and_resize";
     if (crops && roi.size() != 2 * axes.size()) {
-      fail("input 1 (roi) must have " + str(2 * static_cast<int64_t>(axes.size())) + " values, found " +
-           str(static_cast<int64_t>(roi.size())));
+      fail("input 1 (roi) must have " + str(2 * static_cast<int64_t>(axes.size())) +
+           " values, found " + str(static_cast<int64_t>(roi.size())));
     }
     Shape now = x;
     for (size_t i = 0; i < axes.size(); ++i) {
@@ -126,7 +128,8 @@ class Resize final : public Op {
       if (value == choice) return;
       known += (known.empty() ? "" : ", ") + std::string(choice);
     }
-    fail("attribute '" + std::string(name) + "' must be one of " + known + "; found '" + value + "'");
+    fail("attribute '" + std::string(name) + "' must be one of " + known + "; found '" + value +
+         "'");
   }
 
   std::vector<int> chosen_axes(int rank) const {
@@ -144,22 +147,27 @@ class Resize final : public Op {
     plan.need_dtype(i, DType::f32, what);
     const Tensor* known = plan.known(i);
     if (known == nullptr) {
-      fail("input " + str(i) + " (" + what + ") decides shapes, but its value is not known before the run");
+      fail("input " + str(i) + " (" + what +
+           ") decides shapes, but its value is not known before the run");
     }
     return {known->as<float>(), known->as<float>() + known->elements()};
   }
 
-  Shape output_shape(const PlanContext& plan, const std::vector<int>& axes, std::vector<double>& scales) const {
+  Shape output_shape(const PlanContext& plan, const std::vector<int>& axes,
+                     std::vector<double>& scales) const {
     const Shape& x = plan.shape(0);
     Shape y = x;
     const std::vector<float> factors = floats(plan, 2, "scales");
     const bool has_sizes = plan.has(3) && plan.shape(3).elements() > 0;
-    if (factors.empty() == !has_sizes) fail("exactly one of input 2 (scales) and input 3 (sizes) is needed");
-    const std::vector<int64_t> sizes = has_sizes ? plan.integers(3, "sizes") : std::vector<int64_t>();
+    if (factors.empty() == !has_sizes)
+      fail("exactly one of input 2 (scales) and input 3 (sizes) is needed");
+    const std::vector<int64_t> sizes =
+        has_sizes ? plan.integers(3, "sizes") : std::vector<int64_t>();
     const size_t given = has_sizes ? sizes.size() : factors.size();
     if (given != axes.size()) {
       fail(std::string(has_sizes ? "input 3 (sizes)" : "input 2 (scales)") + " must have " +
-           str(static_cast<int64_t>(axes.size())) + " values, found " + str(static_cast<int64_t>(given)));
+           str(static_cast<int64_t>(axes.size())) + " values, found " +
+           str(static_cast<int64_t>(given)));
     }
     for (size_t i = 0; i < axes.size(); ++i) {
       const int axis = axes[i];
@@ -172,7 +180,8 @@ class Resize final : public Op {
         scale = static_cast<double>(factors[i]);
         if (!(scale > 0.0)) fail("input 2 (scales) must be positive");
         const double size = std::floor(static_cast<double>(x[axis]) * scale);
-        if (size > static_cast<double>(kMaxElements)) fail("input 2 (scales) makes the output too large");
+        if (size > static_cast<double>(kMaxElements))
+          fail("input 2 (scales) makes the output too large");
         y[axis] = static_cast<int64_t>(size);
       }
     }
@@ -194,7 +203,8 @@ class Resize final : public Op {
   double origin(double j, double in, double out, double scale, double begin, double end) const {
     const double length = scale * in;
     if (coordinates_ == "asymmetric") return j / scale;
-    if (coordinates_ == "align_corners") return length == 1.0 ? 0.0 : j * (in - 1.0) / (length - 1.0);
+    if (coordinates_ == "align_corners")
+      return length == 1.0 ? 0.0 : j * (in - 1.0) / (length - 1.0);
     if (coordinates_ == "tf_crop_and_resize") {
       const double step = length == 1.0 ? 0.0 : j * (end - begin) * (in - 1.0) / (length - 1.0);
       return length == 1.0 ? 0.5 * (begin + end) * (in - 1.0) : begin * (in - 1.0) + step;
@@ -208,23 +218,26 @@ class Resize final : public Op {
   int64_t nearest(double x) const {
     if (nearest_ == "floor") return static_cast<int64_t>(std::floor(x));
     if (nearest_ == "ceil") return static_cast<int64_t>(std::ceil(x));
-    const double rounded = nearest_ == "round_prefer_ceil" ? std::floor(x + 0.5) : std::ceil(x - 0.5);
+    const double rounded =
+        nearest_ == "round_prefer_ceil" ? std::floor(x + 0.5) : std::ceil(x - 0.5);
     return static_cast<int64_t>(rounded);
   }
 
-  AxisPass make_pass(int axis, int64_t in, int64_t out, double scale, double begin, double end) const {
+  AxisPass make_pass(int axis, int64_t in, int64_t out, double scale, double begin,
+                     double end) const {
     AxisPass pass;
     pass.axis = axis;
     pass.in = in;
     pass.out = out;
-    if (in == 0 && out > 0) fail("input 0 (X) has no element along axis " + str(axis) + " to resize from");
+    if (in == 0 && out > 0)
+      fail("input 0 (X) has no element along axis " + str(axis) + " to resize from");
     // A kernel stretched over more places when the axis shrinks.
     const double shrink = antialias_ ? std::min(scale, 1.0) : 1.0;
     const double support = (mode_ == Mode::cubic ? 2.0 : 1.0) / shrink;
     if (mode_ != Mode::nearest) pass.taps = static_cast<int64_t>(std::ceil(2.0 * support)) + 1;
     for (int64_t j = 0; j < out; ++j) {
-      const double x = origin(static_cast<double>(j), static_cast<double>(in), static_cast<double>(out), scale,
-                              begin, end);
+      const double x = origin(static_cast<double>(j), static_cast<double>(in),
+                              static_cast<double>(out), scale, begin, end);
       pass.outside.push_back(coordinates_ == "tf_crop_and_resize" &&
                              (x < 0.0 || x > static_cast<double>(in - 1)));
       const int64_t first =
@@ -241,7 +254,8 @@ class Resize final : public Op {
         sum += weights.back();
         pass.index.push_back(std::clamp<int64_t>(first + t, 0, std::max<int64_t>(in - 1, 0)));
       }
-      for (double weight : weights) pass.weight.push_back(static_cast<float>(sum == 0.0 ? 0.0 : weight / sum));
+      for (double weight : weights)
+        pass.weight.push_back(static_cast<float>(sum == 0.0 ? 0.0 : weight / sum));
     }
     return pass;
   }
@@ -256,8 +270,8 @@ class Resize final : public Op {
                     });
   }
 
-  void copy_axis(const RunContext& run, const ResizeState& state, const AxisPass& pass, const Shape& shape,
-                 const void* from, void* to) const {
+  void copy_axis(const RunContext& run, const ResizeState& state, const AxisPass& pass,
+                 const Shape& shape, const void* from, void* to) const {
     const auto size = static_cast<int64_t>(dtype_size(state.dtype));
     const int64_t inner = shape.product(pass.axis + 1, shape.rank()) * size;
     const auto* x = static_cast<const uint8_t*>(from);
@@ -278,7 +292,8 @@ class Resize final : public Op {
       std::fill_n(reinterpret_cast<float*>(out), n, extrapolation_);
     } else if (is_integer8(dtype)) {
       const int32_t low = dtype == DType::u8 ? 0 : -128;
-      const float value = std::clamp(extrapolation_, static_cast<float>(low), static_cast<float>(low + 255));
+      const float value =
+          std::clamp(extrapolation_, static_cast<float>(low), static_cast<float>(low + 255));
       std::memset(out, static_cast<int>(value), static_cast<size_t>(n));
     } else {
       fail(std::string("tf_crop_and_resize does not extrapolate ") + dtype_name(dtype));

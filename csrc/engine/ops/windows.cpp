@@ -9,7 +9,8 @@ Window read_conv_window(const NodeDef& node, const Shape& w) {
   const std::vector<int64_t> kernel(w.begin() + 2, w.end());
   const std::vector<int64_t> stated = node.integers("kernel_shape");
   if (!stated.empty() && stated != kernel) {
-    fail("attribute 'kernel_shape' " + Shape(stated).str() + " differs from that of input 1 (w), " + w.str());
+    fail("attribute 'kernel_shape' " + Shape(stated).str() + " differs from that of input 1 (w), " +
+         w.str());
   }
   return Window::from_attributes(kernel, node.integers("strides"), node.integers("dilations"),
                                  node.integers("pads"), node.text("auto_pad", "NOTSET"), false);
@@ -25,8 +26,8 @@ Window read_pool_window(const NodeDef& node) {
 
 Placement place_on(const Shape& x, const Window& window, int64_t channels) {
   if (x.rank() != window.rank + 2 || (channels >= 0 && x[x.rank() - 1] != channels)) {
-    fail("input 0 (x) has shape " + x.str() + ", wanted [N, " + str(window.rank) + " spatial dimensions, " +
-         (channels >= 0 ? str(channels) : "C") + "]");
+    fail("input 0 (x) has shape " + x.str() + ", wanted [N, " + str(window.rank) +
+         " spatial dimensions, " + (channels >= 0 ? str(channels) : "C") + "]");
   }
   return place(window, x[0], x.begin() + 1);
 }
