@@ -1,1 +1,110 @@
+// Convolution over NHWC: weights packed once for one kernel set, a plan per input size, and the
+// run.
+//
+//   depthwise   one channel per group: the depthwise kernels, no tables
+//   plain       1x1, stride 1, no padding: a gemm on the pixels as they lie
+//   indirect    the gemm reads A through a table of pointers, one per pixel and tap
+//   gathered    few channels (a tap's depth is no multiple of the tile's): the windows are copied,
+//   a block of rows at a time
+//
+// int8 of all sign pairs and zero points and float32 take the same ways. Bits do not depend on the
+// pool.
 #pragma once
+#include <cstdint>
+#include <vector>
+
+#include "conv/geometry.h"
+#include "gemm/gemm.h"
+#include "kernels.h"
+#include "threads/pool.h"
+
+namespace pycompress {
+
+enum class ConvPath { depthwise, plain, indirect, gathered };
+
+struct PackedConv {
+  const KernelSet* set = nullptr;
+  bool is_float = false;
+  Window window;
+  int64_t filters = 0;
+  int64_t group_channels = 0;  // input channels of one group
+  int64_t groups = 1;
+  ConvPath path = ConvPath::indirect;  // plain is decided by the placement: `indirect` with one tap
+  std::vector<PackedB> panels;         // one per group; none when depthwise
+  // Depthwise: windows of one row of taps per image row, or (flat) one tap each.
+  bool flat = false;
+  AlignedBuffer depthwise;
+  std::vector<int32_t> depthwise_sum;  // [filters] sum of the weights
+  size_t bytes() const;
+
+  int64_t channels() const { return group_channels * groups; }
+  int64_t group_filters() const { return filters / groups; }
+  size_t element_size() const { return is_float ? sizeof(float) : 1; }
+};
+
+// w: [filters][group_channels][taps], ONNX's order. w_zero: [filters] in the type of w, or null.
+// Throws std::invalid_argument when filters is no multiple of groups, or a sum could leave int32.
+PackedConv pack_conv_int8(const KernelSet& set, const void* w, bool w_signed, int64_t filters,
+                          int64_t group_channels, int64_t groups, const Window& window,
+                          const int32_t* w_zero);
+PackedConv pack_conv_f32(const KernelSet& set, const float* w, int64_t filters,
+                         int64_t group_channels, int64_t groups, const Window& window);
+
+// init[filters] of the epilogue, as gemm_init.
+void conv_init(const PackedConv& conv, int32_t x_zero, bool x_signed, const int32_t* bias,
+               int32_t* init);
+
+// Takes over rows of float32 sums when an epilogue cannot finish them: `rows` rows from `row`,
+// filters columns, at sums.
+class RowFinish {
+ public:
+  virtual void finish(float* sums, int64_t row, int64_t rows) const = 0;
+
+ protected:
+  ~RowFinish() = default;
+};
+
+struct ConvRun {
+  const void* x = nullptr;  // NHWC
+  bool x_signed = false;
+  bool x_slack = false;  // 64 bytes behind x may be read
+  int32_t x_zero = 0;    // what padding reads as (float32: 0)
+  // Columns are filters, rows output pixels; init as conv_init gives it. col_zero and row_sum are
+  // filled in here.
+  const Epilogue* epilogue = nullptr;
+  void* y = nullptr;  // [pixels][filters], type epilogue->out; unused when sums go to scratch
+  const RowFinish* finish = nullptr;  // called once for every row when given
+  bool sums_in_scratch = false;       // where the rows for `finish` are: scratch, else y
+  uint8_t* scratch = nullptr;         // scratch_bytes(threads)
+  uint8_t* persistent =
+      nullptr;  // persistent_bytes(); zeros at first, then left alone between runs
+  ThreadPool* pool = nullptr;
+};
+
+class ConvPlan {
+ public:
+  ConvPlan() = default;
+  // `conv` has to outlive the plan.
+  ConvPlan(const PackedConv& conv, const Placement& placement);
+
+  const Placement& placement() const { return place_; }
+  size_t scratch_bytes(int threads, bool sums_in_scratch) const;
+  size_t persistent_bytes() const;
+  void run(const ConvRun& run) const;
+
+ private:
+  struct Block;
+  bool sequential(const ConvRun& run) const;
+  int64_t block_rows(bool finishing) const;
+  void run_depthwise(const ConvRun& run) const;
+  void run_gemm(const ConvRun& run) const;
+  void gemm_rows(const ConvRun& run, const Block& block, ThreadPool* pool) const;
+
+  const PackedConv* conv_ = nullptr;
+  Placement place_;
+  ConvPath path_ = ConvPath::indirect;
+  int64_t mr_ = 1;
+  int64_t table_rows_ = 0;  // rows that the pointer table covers at a time
+};
+
+}  // namespace pycompress

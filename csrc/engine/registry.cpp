@@ -108,6 +108,15 @@ constexpr OpEntry kOps[] = {
     {"q_mul",                make_q_mul,               2, 2,     1},
     {"LSTM",                 make_lstm,                3, 8,     3},
     {"GRU",                  make_gru,                 3, 6,     2},
+    {"conv",             make_conv,          2, 4,      1},
+    {"ConvInteger",      make_conv_integer,  2, 4,      1},
+    {"conv_transpose",   make_conv_transpose, 2, 3,     1},
+    {"MaxPool",          make_max_pool,      1, 1,      2},
+    {"AveragePool",      make_average_pool,  1, 1,      1},
+    {"GlobalMaxPool",    make_global_max_pool, 1, 1,    1},
+    {"GlobalAveragePool", make_global_average_pool, 1, 1, 1},
+    {"q_global_average_pool", make_q_global_average_pool, 1, 1, 1},
+    {"Resize",           make_resize,        1, 4,      1},
 };
 // clang-format on
 

@@ -123,4 +123,15 @@ OpPtr make_one_hot(const NodeDef& node);
 OpPtr make_lstm(const NodeDef& node);
 OpPtr make_gru(const NodeDef& node);
 
+// conv.cpp, conv_transpose.cpp, pool.cpp, resize.cpp
+OpPtr make_conv(const NodeDef& node);
+OpPtr make_conv_integer(const NodeDef& node);
+OpPtr make_conv_transpose(const NodeDef& node);
+OpPtr make_max_pool(const NodeDef& node);
+OpPtr make_average_pool(const NodeDef& node);
+OpPtr make_global_max_pool(const NodeDef& node);
+OpPtr make_global_average_pool(const NodeDef& node);
+OpPtr make_q_global_average_pool(const NodeDef& node);
+OpPtr make_resize(const NodeDef& node);
+
 }  // namespace pycompress

@@ -1,0 +1,104 @@
+// The depthwise path: one call of the kernel per output row, no tables.
+#include <algorithm>
+#include <cstring>
+
+#include "conv/conv.h"
+
+namespace pycompress {
+namespace {
+
+constexpr int64_t kMaxRows = 4 * kDepthwiseSteps;
+
+// A copy of per-channel values, whole blocks of them, in the order in which the kernel holds
+// channels.
+template <typename T>
+const T* in_lane_order(const DepthwiseKernels& kernels, const T* values, int64_t channels,
+                       uint8_t*& scratch) {
+  if (values == nullptr) return nullptr;
+  auto* out = reinterpret_cast<T*>(scratch);
+  const int64_t block = kernels.block;
+  const int64_t padded = (channels + block - 1) / block * block;
+  for (int64_t first = 0; first < padded; first += block) {
+    for (int64_t p = 0; p < block; ++p) {
+      const int64_t c = first + (kernels.group == 4 ? depthwise_channel(block, p) : p);
+      out[first + p] = c < channels ? values[c] : T{};
+    }
+  }
+  scratch += (static_cast<size_t>(padded) * sizeof(T) + 63) / 64 * 64;
+  return out;
+}
+
+}  // namespace
+
+void ConvPlan::run_depthwise(const ConvRun& run) const {
+  const DepthwiseKernels& kernels = *conv_->set->depthwise;
+  const Window& w = place_.window;
+  const int64_t channels = conv_->filters;
+  const auto element = static_cast<int64_t>(conv_->element_size());
+  const int64_t pixel_bytes = channels * element;
+  std::memset(run.persistent, conv_->is_float ? 0 : run.x_zero, static_cast<size_t>(pixel_bytes));
+
+  Epilogue epilogue = *run.epilogue;
+  uint8_t* scratch = run.scratch;
+  if (!conv_->is_float) {
+    epilogue.init = in_lane_order(kernels, epilogue.init, channels, scratch);
+    epilogue.scale = in_lane_order(kernels, epilogue.scale, channels, scratch);
+    epilogue.bias = in_lane_order(kernels, epilogue.bias, channels, scratch);
+  }
+  const int64_t out_bytes = epilogue.out == Out::u8 || epilogue.out == Out::s8 ? 1 : 4;
+  const int64_t lines = place_.batch * place_.out[0] * place_.out[1];
+  const int64_t line_taps = w.kernel[0] * w.kernel[1];
+  auto* call = conv_->is_float ? kernels.f32 : run.x_signed ? kernels.s8 : kernels.u8;
+  const auto sums_bytes = (static_cast<size_t>(place_.out[2] * channels) * 4 + 63) / 64 * 64;
+
+  const auto line = [&](int64_t index, int worker) {
+    const PixelCursor cursor(place_, index * place_.out[2]);
+    const void* rows[kMaxRows];
+    int64_t shift[kMaxRows];
+    const int64_t repeats = conv_->flat ? w.kernel[2] : 1;
+    int64_t count = 0;
+    for (int64_t t = 0; t < line_taps; ++t) {
+      const int64_t z = cursor.start(0) + t / w.kernel[1] * w.dilation[0];
+      const int64_t y = cursor.start(1) + t % w.kernel[1] * w.dilation[1];
+      const bool inside = z >= 0 && z < place_.in[0] && y >= 0 && y < place_.in[1];
+      const int64_t at = ((cursor.image() * place_.in[0] + z) * place_.in[1] + y) * place_.in[2];
+      for (int64_t k = 0; k < repeats; ++k, ++count) {
+        rows[count] = inside ? static_cast<const uint8_t*>(run.x) + at * pixel_bytes : nullptr;
+        shift[count] = k * w.dilation[2];
+      }
+    }
+    DepthwiseArgs args;
+    args.rows = rows;
+    args.shift = shift;
+    args.row_count = count;
+    args.kernel = conv_->flat ? 1 : w.kernel[2];
+    args.dilation = conv_->flat ? 1 : w.dilation[2];
+    args.stride = w.stride[2];
+    args.first = -place_.pad[2];
+    args.width = place_.in[2];
+    args.padding = run.persistent;
+    args.pixels = place_.out[2];
+    args.channels = channels;
+    args.w = conv_->depthwise.data();
+    args.row = index * place_.out[2];
+    args.y = run.sums_in_scratch ? scratch + static_cast<size_t>(worker) * sums_bytes
+                                 : static_cast<uint8_t*>(run.y) + args.row * channels * out_bytes;
+    args.ldy = channels;
+    args.epilogue = &epilogue;
+    call(args);
+    if (run.finish != nullptr) {
+      run.finish->finish(static_cast<float*>(args.y), args.row, args.pixels);
+    }
+  };
+  if (sequential(run)) {
+    for (int64_t i = 0; i < lines; ++i) line(i, 0);
+    return;
+  }
+  // Several lines a task: a hand-over costs as much as a short line.
+  const int64_t tasks = std::min(lines, 8 * static_cast<int64_t>(run.pool->size()));
+  parallel_for(run.pool, tasks, [&](int64_t task, int worker) {
+    for (int64_t i = lines * task / tasks; i < lines * (task + 1) / tasks; ++i) line(i, worker);
+  });
+}
+
+}  // namespace pycompress

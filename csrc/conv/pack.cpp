@@ -1,0 +1,203 @@
+// Weights of a convolution into the form that its path wants.
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "conv/conv.h"
+
+namespace pycompress {
+namespace {
+
+constexpr int64_t kFewChannels =
+    8;  // below, a tap is too short a run for the tile: the windows are gathered
+
+void check_groups(int64_t filters, int64_t groups) {
+  if (groups < 1 || filters < 1 || filters % groups != 0) {
+    throw std::invalid_argument("the number of filters must be a multiple of the groups, found " +
+                                std::to_string(filters) + " and " + std::to_string(groups));
+  }
+}
+
+PackedConv describe(const KernelSet& set, bool is_float, int64_t filters, int64_t group_channels,
+                    int64_t groups, const Window& window) {
+  check_groups(filters, groups);
+  PackedConv conv;
+  conv.set = &set;
+  conv.is_float = is_float;
+  conv.window = window;
+  conv.filters = filters;
+  conv.group_channels = group_channels;
+  conv.groups = groups;
+  return conv;
+}
+
+// Whether the depthwise kernels can do it; sets `flat`.
+bool choose_depthwise(PackedConv& conv) {
+  const Window& w = conv.window;
+  if (conv.group_channels != 1 || conv.filters != conv.groups || conv.filters < 4) return false;
+  const int64_t rows = w.kernel[0] * w.kernel[1];
+  const bool fits = w.extent(2) * ((rows + 3) / 4) <= kDepthwiseSteps;
+  conv.flat = rows == 1 || w.kernel[2] == 1 || w.stride[2] >= w.kernel[2] || !fits;
+  return !conv.flat || (w.taps() + 3) / 4 <= kDepthwiseSteps;
+}
+
+ConvPath choose_gemm(const PackedConv& conv) {
+  const int64_t kr = conv.is_float ? conv.set->gemm->f32.kr : conv.set->gemm->s8.kr;
+  const bool whole = conv.group_channels % kr == 0;
+  if (conv.window.taps() == 1 && conv.groups == 1 && whole) return ConvPath::indirect;
+  const bool gathers = !whole || conv.groups > 1 || conv.group_channels < kFewChannels;
+  return gathers ? ConvPath::gathered : ConvPath::indirect;
+}
+
+// f(element) for [filters][channels][taps] -> [filters][taps][channels]
+template <typename T>
+std::vector<T> taps_first(const T* w, int64_t filters, int64_t channels, int64_t taps) {
+  std::vector<T> out(static_cast<size_t>(filters * channels * taps));
+  T* to = out.data();
+  for (int64_t f = 0; f < filters; ++f, w += channels * taps) {
+    for (int64_t t = 0; t < taps; ++t) {
+      for (int64_t c = 0; c < channels; ++c) *to++ = w[c * taps + t];
+    }
+  }
+  return out;
+}
+
+// Tap `r` of image row `k` in the kernels' sense, as a tap of the window.
+int64_t window_tap(const PackedConv& conv, int64_t k, int64_t r) {
+  return conv.flat ? r : r * conv.window.kernel[2] + k;
+}
+
+void pack_depthwise_int8(PackedConv& conv, const uint8_t* w, bool w_signed) {
+  const DepthwiseKernels& kernels = *conv.set->depthwise;
+  const int64_t block = kernels.block;
+  const int64_t group = kernels.group;
+  const int64_t taps = conv.window.taps();
+  const int64_t kernel = conv.flat ? 1 : conv.window.kernel[2];
+  const int64_t rows = taps / kernel;
+  const int64_t steps = kernel * ((rows + group - 1) / group);
+  const int64_t blocks = (conv.filters + block - 1) / block;
+  conv.depthwise = AlignedBuffer(static_cast<size_t>(blocks * steps * block * group));
+  std::memset(conv.depthwise.data(), 0, conv.depthwise.size());
+  conv.depthwise_sum.assign(static_cast<size_t>(conv.filters), 0);
+  for (int64_t b = 0; b < blocks; ++b) {
+    for (int64_t p = 0; p < block; ++p) {
+      const int64_t c = b * block + (group == 4 ? depthwise_channel(block, p) : p);
+      if (c >= conv.filters) continue;
+      for (int64_t k = 0; k < kernel; ++k) {
+        for (int64_t r = 0; r < rows; ++r) {
+          const uint8_t byte = w[c * taps + window_tap(conv, k, r)];
+          const auto value = static_cast<int8_t>(w_signed ? byte : byte ^ 0x80);
+          const int64_t step = (b * kernel + k) * ((rows + group - 1) / group) + r / group;
+          conv.depthwise.data()[(step * block + p) * group + r % group] =
+              static_cast<uint8_t>(value);
+          conv.depthwise_sum[static_cast<size_t>(c)] += value;
+        }
+      }
+    }
+  }
+}
+
+void pack_depthwise_f32(PackedConv& conv, const float* w) {
+  const int64_t taps = conv.window.taps();
+  const int64_t kernel = conv.flat ? 1 : conv.window.kernel[2];
+  const int64_t rows = taps / kernel;
+  const int64_t padded = (conv.filters + 15) / 16 * 16;
+  conv.depthwise = AlignedBuffer(static_cast<size_t>(taps * padded) * sizeof(float));
+  std::memset(conv.depthwise.data(), 0, conv.depthwise.size());
+  auto* out = reinterpret_cast<float*>(conv.depthwise.data());
+  for (int64_t k = 0; k < kernel; ++k) {
+    for (int64_t r = 0; r < rows; ++r, out += padded) {
+      for (int64_t c = 0; c < conv.filters; ++c) out[c] = w[c * taps + window_tap(conv, k, r)];
+    }
+  }
+}
+
+bool zero_weights_are_zero(const int32_t* w_zero, bool w_signed, int64_t filters) {
+  for (int64_t f = 0; f < filters; ++f) {
+    if ((w_zero == nullptr ? 0 : w_zero[f]) != (w_signed ? 0 : 128)) return false;
+  }
+  return true;
+}
+
+// pack(weights of a group, tap_stride, k_stride, n_stride, taps, k, first filter)
+template <typename T, typename Pack>
+void pack_groups(PackedConv& conv, const T* w, const Pack& pack) {
+  const int64_t taps = conv.window.taps();
+  const int64_t channels = conv.group_channels;
+  const int64_t filters = conv.group_filters();
+  for (int64_t g = 0; g < conv.groups; ++g, w += filters * channels * taps) {
+    if (conv.path == ConvPath::gathered) {
+      const std::vector<T> ordered = taps_first(w, filters, channels, taps);
+      conv.panels.push_back(
+          pack(ordered.data(), 1, taps * channels, 0, 1, taps * channels, g * filters));
+    } else {
+      conv.panels.push_back(pack(w, taps, channels, 1, taps, channels * taps, g * filters));
+    }
+  }
+}
+
+}  // namespace
+
+PackedConv pack_conv_int8(const KernelSet& set, const void* w, bool w_signed, int64_t filters,
+                          int64_t group_channels, int64_t groups, const Window& window,
+                          const int32_t* w_zero) {
+  PackedConv conv = describe(set, false, filters, group_channels, groups, window);
+  const auto* bytes = static_cast<const uint8_t*>(w);
+  if (zero_weights_are_zero(w_zero, w_signed, filters) && choose_depthwise(conv)) {
+    conv.path = ConvPath::depthwise;
+    pack_depthwise_int8(conv, bytes, w_signed);
+    return conv;
+  }
+  conv.path = choose_gemm(conv);
+  pack_groups(conv, bytes,
+              [&](const uint8_t* b, int64_t taps, int64_t k, int64_t tap_stride, int64_t k_stride,
+                  int64_t n_stride, int64_t first) {
+                const int32_t* zero = w_zero == nullptr ? nullptr : w_zero + first;
+                return pack_b_int8(set, b, w_signed, taps, k, conv.group_filters(), tap_stride,
+                                   k_stride, n_stride, zero);
+              });
+  return conv;
+}
+
+PackedConv pack_conv_f32(const KernelSet& set, const float* w, int64_t filters,
+                         int64_t group_channels, int64_t groups, const Window& window) {
+  PackedConv conv = describe(set, true, filters, group_channels, groups, window);
+  if (choose_depthwise(conv)) {
+    conv.path = ConvPath::depthwise;
+    pack_depthwise_f32(conv, w);
+    return conv;
+  }
+  conv.path = choose_gemm(conv);
+  pack_groups(conv, w,
+              [&](const float* b, int64_t taps, int64_t k, int64_t tap_stride, int64_t k_stride,
+                  int64_t n_stride, int64_t) {
+                return pack_b_f32(set, b, taps, k, conv.group_filters(), tap_stride, k_stride,
+                                  n_stride);
+              });
+  return conv;
+}
+
+void conv_init(const PackedConv& conv, int32_t x_zero, bool x_signed, const int32_t* bias,
+               int32_t* init) {
+  if (conv.path == ConvPath::depthwise) {
+    const int32_t zero = x_signed ? x_zero + 128 : x_zero;  // the kernels read s8 as u8, 128 higher
+    for (size_t c = 0; c < conv.depthwise_sum.size(); ++c) {
+      init[c] = (bias == nullptr ? 0 : bias[c]) - zero * conv.depthwise_sum[c];
+    }
+    return;
+  }
+  const int64_t filters = conv.group_filters();
+  for (size_t g = 0; g < conv.panels.size(); ++g) {
+    const auto first = static_cast<int64_t>(g) * filters;
+    gemm_init(conv.panels[g], x_zero, x_signed, bias == nullptr ? nullptr : bias + first,
+              init + first);
+  }
+}
+
+size_t PackedConv::bytes() const {
+  size_t total = depthwise.size();
+  for (const PackedB& group : panels) total += group.panels.size();
+  return total;
+}
+
+}  // namespace pycompress

@@ -1,0 +1,37 @@
+// A convolution with everything that a layer adds to it: what the operator and the NumPy face
+// share.
+#pragma once
+#include <cstdint>
+
+#include "conv/conv.h"
+#include "engine/fused.h"
+#include "engine/tensor.h"
+
+namespace pycompress {
+
+// One convolution layer: its parts live as long as the caller says.
+struct ConvLayer {
+  const Layer& layer;
+  const PackedConv& conv;
+  const ConvPlan& plan;
+  const LayerEpilogue& ready;  // made with conv_layer_init()
+
+  size_t scratch_bytes(int threads) const;
+  // x: NHWC, float32 in the modes f32 and dynamic. residual: null or of y's shape and type.
+  void run(const Tensor& x, const void* residual, void* y, uint8_t* scratch, uint8_t* persistent,
+           ThreadPool* pool) const;
+
+ private:
+  // Dynamic mode: the quantized input, then scale and init for it.
+  struct Dynamic;
+  Dynamic dynamic_parts(uint8_t* scratch) const;
+};
+
+// The `init` that LayerEpilogue wants: empty where it is not known before the run.
+std::vector<int32_t> conv_layer_init(const Layer& layer, const PackedConv& conv, bool x_signed);
+
+// Weights of a convolution, packed for the mode of its layer. w: [O, I / groups, k...].
+PackedConv pack_layer_conv(const KernelSet& set, const Layer& layer, const Tensor& w,
+                           int64_t groups, const Window& window);
+
+}  // namespace pycompress

@@ -1,0 +1,130 @@
+// Convolutions over NHWC: the preset format `conv` in all its ways, and ONNX ConvInteger.
+#include "engine/conv_layer.h"
+#include "engine/ops/ops.h"
+#include "engine/ops/windows.h"
+
+namespace pycompress {
+namespace {
+
+struct ConvState final : OpState {
+  ConvPlan plan;
+  LayerEpilogue ready;
+};
+
+class Conv final : public Op {
+ public:
+  explicit Conv(const NodeDef& node)
+      : layer_(node, 0),
+        window_(read_conv_window(node, node.need_constant(1, "w").shape)),
+        conv_(pack_layer_conv(node.set(), layer_, node.need_constant(1, "w"),
+                              node.integer("group", 1), window_)) {
+    node.release(1);
+  }
+
+  std::unique_ptr<OpState> plan(PlanContext& plan) const override {
+    auto state = std::make_unique<ConvState>();
+    state->plan = ConvPlan(conv_, place_on(plan.shape(0), window_, conv_.channels()));
+    const Shape y = shape_of(state->plan.placement(), conv_.filters);
+    layer_.check_inputs(plan, y);
+    state->ready =
+        LayerEpilogue(layer_, conv_layer_init(layer_, conv_, plan.dtype(0) == DType::s8), nullptr);
+    plan.output(0, layer_.y_dtype, y);
+    if (plan.has(3)) plan.in_place(0, 3);
+    const ConvLayer all{layer_, conv_, state->plan, state->ready};
+    plan.scratch(all.scratch_bytes(plan.threads()));
+    plan.persistent(state->plan.persistent_bytes());
+    return state;
+  }
+
+  void run(const RunContext& run) const override {
+    const auto& state = run.state<ConvState>();
+    const ConvLayer all{layer_, conv_, state.plan, state.ready};
+    all.run(run.input(0), run.has(3) ? run.input(3).data : nullptr, run.output(0).data,
+            run.scratch(), run.persistent(), run.pool());
+  }
+
+ private:
+  Layer layer_;
+  Window window_;
+  PackedConv conv_;
+};
+
+// ONNX ConvInteger-10: int32 sums of (x - x_zero) * (w - w_zero).
+class ConvInteger final : public Op {
+ public:
+  explicit ConvInteger(const NodeDef& node) {
+    const Tensor& w = node.need_constant(1, "w");
+    if (!is_integer8(w.dtype)) {
+      fail(std::string("input 1 (w) must be uint8 or int8, found ") + dtype_name(w.dtype));
+    }
+    window_ = read_conv_window(node, w.shape);
+    std::vector<int32_t> zeros;
+    if (node.has(3)) {
+      const Tensor& zero = node.need_constant(3, "w_zero_point");
+      if (zero.dtype != w.dtype || (zero.elements() != 1 && zero.elements() != w.shape[0])) {
+        fail("input 3 (w_zero_point) must be one or " + str(w.shape[0]) + " values of " +
+             dtype_name(w.dtype) + ", found " + zero.shape.str() + " of " + dtype_name(zero.dtype));
+      }
+      for (int64_t o = 0; o < w.shape[0]; ++o)
+        zeros.push_back(byte(zero, zero.elements() == 1 ? 0 : o));
+      node.release(3);
+    }
+    conv_ =
+        pack_conv_int8(node.set(), w.data, w.dtype == DType::s8, w.shape[0], w.shape[1],
+                       node.integer("group", 1), window_, zeros.empty() ? nullptr : zeros.data());
+    node.release(1);
+  }
+
+  std::unique_ptr<OpState> plan(PlanContext& plan) const override {
+    if (!is_integer8(plan.dtype(0))) {
+      fail(std::string("input 0 (x) must be uint8 or int8, found ") + dtype_name(plan.dtype(0)));
+    }
+    if (plan.has(2)) {
+      plan.need_dtype(2, plan.dtype(0), "x_zero_point");
+      if (plan.shape(2).elements() != 1) {
+        fail("input 2 (x_zero_point) must be one value, found " + plan.shape(2).str());
+      }
+    }
+    auto state = std::make_unique<ConvState>();
+    state->plan = ConvPlan(conv_, place_on(plan.shape(0), window_, conv_.channels()));
+    plan.output(0, DType::s32, shape_of(state->plan.placement(), conv_.filters));
+    plan.scratch(state->plan.scratch_bytes(plan.threads(), false) + init_bytes());
+    plan.persistent(state->plan.persistent_bytes());
+    return state;
+  }
+
+  void run(const RunContext& run) const override {
+    const Tensor& x = run.input(0);
+    auto* init = reinterpret_cast<int32_t*>(run.scratch());
+    ConvRun conv;
+    conv.x = x.data;
+    conv.x_signed = x.dtype == DType::s8;
+    conv.x_slack = x.slack;
+    conv.x_zero = run.has(2) ? byte(run.input(2), 0) : 0;
+    conv_init(conv_, conv.x_zero, conv.x_signed, nullptr, init);
+    Epilogue epilogue;
+    epilogue.init = init;
+    conv.epilogue = &epilogue;
+    conv.y = run.output(0).data;
+    conv.scratch = run.scratch() + init_bytes();
+    conv.persistent = run.persistent();
+    conv.pool = run.pool();
+    run.state<ConvState>().plan.run(conv);
+  }
+
+ private:
+  static int32_t byte(const Tensor& x, int64_t i) {
+    return x.dtype == DType::u8 ? x.as<uint8_t>()[i] : x.as<int8_t>()[i];
+  }
+  size_t init_bytes() const { return (static_cast<size_t>(conv_.filters) * 4 + 63) / 64 * 64; }
+
+  Window window_;
+  PackedConv conv_;
+};
+
+}  // namespace
+
+OpPtr make_conv(const NodeDef& node) { return std::make_unique<Conv>(node); }
+OpPtr make_conv_integer(const NodeDef& node) { return std::make_unique<ConvInteger>(node); }
+
+}  // namespace pycompress

@@ -1,0 +1,211 @@
+// Transposed convolution over NHWC, in float32: one gemm gives every input pixel's contribution to
+// every tap, and each output pixel gathers those that reach it, so that threads never write to the
+// same place.
+#include <algorithm>
+
+#include "conv/geometry.h"
+#include "engine/fused.h"
+#include "engine/ops/ops.h"
+#include "engine/ops/windows.h"
+
+namespace pycompress {
+namespace {
+
+struct TransposeState final : OpState {
+  Placement place;  // of the convolution that this one is the transpose of: its input is our output
+  LayerEpilogue ready;
+};
+
+class ConvTranspose final : public Op {
+ public:
+  explicit ConvTranspose(const NodeDef& node)
+      : groups_(node.integer("group", 1)), layer_(node, 1, filters(node, groups_)) {
+    const Tensor& w = node.need_constant(1, "w");
+    window_ = read_conv_window(node, w.shape);
+    in_channels_ = w.shape[0];
+    filters_ = w.shape[1];
+    if (layer_.mode != LayerMode::f32 || layer_.has_residual) {
+      fail(
+          "a transposed convolution runs in float32 without residual: x_scale, dynamic and input 3 "
+          "do not apply");
+    }
+    output_padding_ = per_dimension(node, "output_padding", 0);
+    output_shape_ = per_dimension(node, "output_shape", -1);
+    pack(node, w);
+    node.release(1);
+  }
+
+  std::unique_ptr<OpState> plan(PlanContext& plan) const override {
+    const Shape& x = plan.shape(0);
+    if (x.rank() != window_.rank + 2 || x[x.rank() - 1] != in_channels_) {
+      fail("input 0 (x) has shape " + x.str() + ", wanted [N, " + str(window_.rank) +
+           " spatial dimensions, " + str(in_channels_) + "]");
+    }
+    auto state = std::make_unique<TransposeState>();
+    state->place = transposed(x);
+    Shape y{x[0]};
+    for (int i = 3 - window_.rank; i < 3; ++i) y.push(state->place.in[i]);
+    y.push(layer_.channels);
+    layer_.check_inputs(plan, y);
+    state->ready = LayerEpilogue(layer_, {}, nullptr);
+    plan.output(0, DType::f32, y);
+    plan.scratch(static_cast<size_t>(image_pixels(state->place) * window_.taps() * filters_) *
+                 sizeof(float));
+    return state;
+  }
+
+  void run(const RunContext& run) const override {
+    const auto& state = run.state<TransposeState>();
+    const Placement& place = state.place;
+    const int64_t pixels = image_pixels(place);
+    auto* sums = reinterpret_cast<float*>(run.scratch());
+    const int64_t group_in = in_channels_ / groups_;
+    for (int64_t n = 0; n < place.batch; ++n) {
+      for (int64_t g = 0; g < groups_; ++g) {
+        const PackedB& w = panels_[static_cast<size_t>(g)];
+        MatrixA a;
+        a.data = run.input(0).as<float>() + n * pixels * in_channels_ + g * group_in;
+        a.lda = in_channels_;
+        a.readable_tail = run.input(0).slack;
+        Epilogue none;
+        none.out = Out::f32;
+        if (pixels > 0) gemm(a, w, pixels, none, sums, w.n, run.pool());
+        collect(run, state, sums, n, g);
+      }
+    }
+  }
+
+ private:
+  static int64_t filters(const NodeDef& node, int64_t groups) {
+    const Tensor& w = node.need_constant(1, "w");
+    if (groups < 1 || w.shape.rank() < 3 || w.shape[0] % groups != 0) {
+      fail("input 1 (w) has shape " + w.shape.str() +
+           ", whose first dimension is no multiple of group " + str(groups));
+    }
+    return w.shape[1] * groups;
+  }
+
+  std::vector<int64_t> per_dimension(const NodeDef& node, const char* name,
+                                     int64_t otherwise) const {
+    std::vector<int64_t> values = node.integers(name);
+    if (values.empty()) values.assign(static_cast<size_t>(window_.rank), otherwise);
+    if (static_cast<int>(values.size()) != window_.rank) {
+      fail("attribute '" + std::string(name) + "' must have " + str(window_.rank) +
+           " values, found " + str(static_cast<int64_t>(values.size())));
+    }
+    values.insert(values.begin(), static_cast<size_t>(3 - window_.rank), otherwise);
+    return values;
+  }
+
+  static int64_t image_pixels(const Placement& place) {
+    return place.out[0] * place.out[1] * place.out[2];
+  }
+
+  void pack(const NodeDef& node, const Tensor& w) {
+    const std::vector<float> values = layer_.float_weights(w, 1);
+    const int64_t taps = window_.taps();
+    const int64_t group_in = in_channels_ / groups_;
+    std::vector<float> ordered(
+        static_cast<size_t>(group_in * taps * filters_));  // [in][tap][filter]
+    for (int64_t g = 0; g < groups_; ++g) {
+      for (int64_t i = 0; i < group_in; ++i) {
+        const float* from = values.data() + (g * group_in + i) * filters_ * taps;
+        float* to = ordered.data() + i * taps * filters_;
+        for (int64_t f = 0; f < filters_; ++f) {
+          for (int64_t t = 0; t < taps; ++t) to[t * filters_ + f] = from[f * taps + t];
+        }
+      }
+      panels_.push_back(pack_b_f32(node.set(), ordered.data(), 1, group_in, taps * filters_, 0,
+                                   taps * filters_, 1));
+    }
+  }
+
+  // in, pad: of our output; out: our input.
+  Placement transposed(const Shape& x) const {
+    Placement place;
+    place.window = window_;
+    place.batch = x[0];
+    for (int i = 3 - window_.rank; i < 3; ++i) {
+      const auto at = static_cast<size_t>(i);
+      const int64_t in = x[i - (3 - window_.rank) + 1];
+      const int64_t full = window_.stride[i] * (in - 1) + output_padding_[at] + window_.extent(i);
+      const bool same =
+          window_.auto_pad == AutoPad::same_upper || window_.auto_pad == AutoPad::same_lower;
+      int64_t out = full - window_.pad_begin[i] - window_.pad_end[i];
+      place.pad[i] = window_.pad_begin[i];
+      if (output_shape_[at] >= 0 || same) {
+        out = output_shape_[at] >= 0 ? output_shape_[at] : in * window_.stride[i];
+        const int64_t total = std::max<int64_t>(full - out, 0);
+        place.pad[i] = window_.auto_pad == AutoPad::same_upper ? total / 2 : total - total / 2;
+      }
+      place.in[i] = out;
+      place.out[i] = in;
+      if (out < 1)
+        fail("the output's spatial dimension " + str(i - 3 + window_.rank) + " would be " +
+             str(out));
+    }
+    return place;
+  }
+
+  // Output pixels of image n, filters of group g: their bias, what reaches them, the activation.
+  void collect(const RunContext& run, const TransposeState& state, const float* sums, int64_t n,
+               int64_t g) const {
+    const Placement& place = state.place;
+    const int64_t lines = place.in[0] * place.in[1];
+    const int64_t taps = window_.taps();
+    const Epilogue epilogue = state.ready.epilogue(nullptr, 0);
+    auto* y = run.output(0).as<float>() + n * lines * place.in[2] * layer_.channels + g * filters_;
+    const float* bias = epilogue.bias == nullptr ? nullptr : epilogue.bias + g * filters_;
+    const double cost = static_cast<double>(place.in[2] * filters_ * taps);
+    parallel_ranges(run.pool(), lines, cost, [&](int64_t begin, int64_t end) {
+      for (int64_t line = begin; line < end; ++line) {
+        for (int64_t column = 0; column < place.in[2]; ++column) {
+          float* out = y + (line * place.in[2] + column) * layer_.channels;
+          for (int64_t f = 0; f < filters_; ++f) out[f] = bias == nullptr ? 0.0f : bias[f];
+          const int64_t at[3] = {line / place.in[1], line % place.in[1], column};
+          add_reaching(place, sums, at, out);
+          for (int64_t f = 0; f < filters_; ++f) {
+            out[f] = epilogue.lo > out[f] ? epilogue.lo : out[f];
+            out[f] = epilogue.hi < out[f] ? epilogue.hi : out[f];
+          }
+          if (layer_.finishes()) {
+            layer_.finish_rows(run.set(), out, 1, filters_, filters_, nullptr, 0, out, filters_);
+          }
+        }
+      }
+    });
+  }
+
+  void add_reaching(const Placement& place, const float* sums, const int64_t* at,
+                    float* out) const {
+    for (int64_t t = 0; t < window_.taps(); ++t) {
+      const int64_t tap[3] = {t / (window_.kernel[1] * window_.kernel[2]),
+                              t / window_.kernel[2] % window_.kernel[1], t % window_.kernel[2]};
+      int64_t pixel = 0;
+      bool reaches = true;
+      for (int i = 0; i < 3 && reaches; ++i) {
+        const int64_t offset = at[i] + place.pad[i] - tap[i] * window_.dilation[i];
+        const int64_t from = offset / window_.stride[i];
+        reaches = offset >= 0 && offset % window_.stride[i] == 0 && from < place.out[i];
+        pixel = pixel * place.out[i] + from;
+      }
+      if (!reaches) continue;
+      const float* part = sums + (pixel * window_.taps() + t) * filters_;
+      for (int64_t f = 0; f < filters_; ++f) out[f] += part[f];
+    }
+  }
+
+  int64_t groups_;
+  Layer layer_;
+  Window window_;
+  int64_t in_channels_ = 0;
+  int64_t filters_ = 0;  // of one group
+  std::vector<int64_t> output_padding_, output_shape_;
+  std::vector<PackedB> panels_;
+};
+
+}  // namespace
+
+OpPtr make_conv_transpose(const NodeDef& node) { return std::make_unique<ConvTranspose>(node); }
+
+}  // namespace pycompress
