@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pycompress.graph.edit import Edit, edit_everywhere
 from pycompress.graph.pattern import matches, why_not
 from pycompress.graph.rules import FORMAT_STAGES
+from pycompress.graph.shapes import infer_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -91,6 +92,7 @@ def to_formats(graph: Graph) -> Rewrite:
         Best after `simplify`. It is not changed. A graph already in preset formats comes back as it is.
     """
     graph = graph.copy()
+    infer_shapes(graph)
     refused: dict[Node, str] = {}
 
     def change(edit: Edit) -> None:
