@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pycompress.graph.ir import Dim, Node, Shape
     from pycompress.graph.shapes import Shapes
 
+_NO_END = 10**9  # exporters write a number like this for "to the end"
+
 Rule: TypeAlias = Callable[["Shapes", "Node"], "Shape | None"]
 
 
@@ -226,7 +228,7 @@ def _slice(shapes: Shapes, node: Node) -> Shape | None:
         bounds = starts[i], None if ends is None else ends[i], 1 if steps is None else steps[i]
         if node.input(4) is not None and steps is None:
             out[at] = None
-        elif bounds[0] == 0 and bounds[2] == 1 and isinstance(bounds[1], int) and bounds[1] >= 2**31 - 1:
+        elif bounds[0] == 0 and bounds[2] == 1 and isinstance(bounds[1], int) and bounds[1] >= _NO_END:
             out[at] = size
         elif isinstance(size, int) and all(isinstance(b, int) for b in bounds):
             out[at] = len(range(size)[slice(*bounds)])
