@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from pycompress.graph.edit import Edit, edit_everywhere
 from pycompress.graph.pattern import matches, why_not
 from pycompress.graph.rules import FORMAT_STAGES
+from pycompress.graph.rules.qoperator import expand_concats
+from pycompress.graph.rules.quantized import restore
+from pycompress.graph.shapes import infer_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -91,11 +94,14 @@ def to_formats(graph: Graph) -> Rewrite:
         Best after `simplify`. It is not changed. A graph already in preset formats comes back as it is.
     """
     graph = graph.copy()
+    infer_shapes(graph)
     refused: dict[Node, str] = {}
 
     def change(edit: Edit) -> None:
+        expand_concats(edit)
         for stage in FORMAT_STAGES:
             apply_rules(edit, stage)
+        restore(edit)
         refused.update(edit.refused)
 
     edits = edit_everywhere(graph, change)

@@ -228,17 +228,18 @@ class _Absorber:
     def _average(self, node: Node, params: Params) -> Value | None:
         x = node.inputs[0]
         form = self.form(x)
-        if x is None or form is None:
+        if x is None or form is None or x.shape is None:
             return None
         axes: list[int] = []
         if node.op == "ReduceMean":
-            rank, given = None if x.shape is None else len(x.shape), node.input(1)
-            if rank is None or rank < 3 or given is None or given.const is None:
+            rank, given = len(x.shape), node.input(1)
+            if rank < 3 or given is None or given.const is None:
                 return None
             axes = sorted(int(a) % rank for a in given.array())
             if axes != list(range(2, rank)):
                 return None
         form = self.recast(form, params.dtype)
+        form.value.shape = form.value.shape or x.shape
         attrs = {
             "x_scale": float(form.params.scale), "x_zero": form.params.zero,
             "y_scale": float(params.scale), "y_zero": params.zero,

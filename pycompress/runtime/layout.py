@@ -25,10 +25,16 @@ from pycompress.runtime.ranks import rank_of_result
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BOUND = frozenset(("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Resize"))
+BOUND = frozenset(
+    (
+        *("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"),
+        *("Resize", "ConvInteger"),
+    )
+)
 """Standard operators whose native kernels want channels last."""
 
 _BOUND_PRESETS = frozenset(("conv", "conv_transpose"))
+_WEIGHTED = _BOUND_PRESETS | {"ConvInteger"}
 _BOUND_NATIVE = frozenset(("conv", "conv_transpose", "q_global_average_pool"))
 
 
@@ -190,7 +196,7 @@ class Layout:
         if x is None:
             msg = f"node '{node.name}' ({node.op}) has no first input"
             raise ValueError(msg)
-        weight = node.input(1) if node.op in _BOUND_PRESETS else None
+        weight = node.input(1) if node.op in _WEIGHTED else None
         rank = (
             len(weight.const.shape)
             if weight is not None and weight.const is not None
@@ -204,7 +210,7 @@ class Layout:
         attrs = dict(node.attrs)
         if node.op == "Resize":
             attrs["axes"] = permute.axes_through(attrs.get("axes"), perm)
-        elif len(inputs) > 3 and inputs[3] is not None:
+        elif node.op == "conv" and len(inputs) > 3 and inputs[3] is not None:
             inputs[3] = self.seen_through(inputs[3], perm)
         self.define(node, inputs, attrs, perm, sticky=True)
 

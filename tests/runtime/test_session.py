@@ -240,3 +240,14 @@ def test_a_session_draws_in_no_heavy_modules(tmp_path):
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+
+
+def test_a_big_tensor_may_say_where_it_lies():
+    """Quantizers write ``data_location = DEFAULT`` behind the bytes."""
+    m = Model()
+    m.output(m.node("MatMul", m.input("x", ["n", 64]), m.weights(64, 64)))
+    proto = m.proto()
+    proto.graph.initializer[0].data_location = onnx.TensorProto.DEFAULT
+    feeds = {"x": m.rng.standard_normal((2, 64)).astype(np.float32)}
+    found = InferenceSession(proto.SerializeToString()).run(None, feeds)
+    assert_close(found, reference(proto, feeds))

@@ -5,14 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pycompress.graph.edit import Edit, edit_everywhere
+from pycompress.graph.passes.fold import fold_constants
 from pycompress.graph.passes.identities import drop_identities
+from pycompress.graph.passes.inline import inline_conditions
+from pycompress.graph.passes.share import share_constants, share_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycompress.graph.ir import Graph
 
-PASSES: tuple[Callable[[Edit], None], ...] = (drop_identities,)
+PASSES: tuple[Callable[[Edit], None], ...] = (
+    fold_constants,
+    inline_conditions,
+    drop_identities,
+    share_constants,
+    share_results,
+    fold_constants,
+    drop_identities,
+)
 """What `simplify` does, in order."""
 
 

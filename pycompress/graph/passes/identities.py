@@ -1,28 +1,37 @@
-"""Dropping nodes that pass their input on unchanged."""
+"""Dropping nodes that pass their input on unchanged, and those that undo each other."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+
+from pycompress.graph.dims import broadcast
+from pycompress.graph.edit import Edit
+from pycompress.graph.shapes import infer_shapes
+
 if TYPE_CHECKING:
-    from pycompress.graph.edit import Edit
-    from pycompress.graph.ir import Node, Value
+    from pycompress.graph.ir import Node, Shape, Value
+    from pycompress.graph.shapes import Shapes
+
+_MOVES_NOTHING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
 
 def drop_identities(edit: Edit) -> None:
-    """Let readers of Identity, of Dropout at inference, and of other no-ops read the input itself."""
+    """Let readers of Identity, Dropout at inference and the like read the input itself; join chains of moves."""
+    shapes = infer_shapes(edit.graph)
     for node in edit.nodes():
         if not edit.owns(node) or node.domain:
             continue
-        source = _unchanged(edit, node)
+        _join(edit, shapes, node)
+        source = _unchanged(edit, shapes, node)
         if source is not None:
             edit.replace(node.output, source)
 
 
-def _unchanged(edit: Edit, node: Node) -> Value | None:
+def _unchanged(edit: Edit, shapes: Shapes, node: Node) -> Value | None:
     """Return the input that the first output equals, or None."""
     x = node.input(0)
-    if x is None:
+    if x is None or not node.outputs:
         return None
     same = False
     match node.op:
@@ -42,4 +51,43 @@ def _unchanged(edit: Edit, node: Node) -> Value | None:
         case "Pad":
             pads = node.input(1)
             same = pads is not None and pads.const is not None and not pads.array().any()
+        case "Reshape" | "Expand" | "Flatten" | "Squeeze" | "Unsqueeze":
+            same = _equal(shapes.shape(x), shapes.shape(node.output))
+        case "Slice":
+            steps = node.input(4)
+            forward = steps is None or (steps.const is not None and bool((steps.array() == 1).all()))
+            same = forward and _equal(shapes.shape(x), shapes.shape(node.output))
     return x if same else None
+
+
+def _equal(a: Shape | None, b: Shape | None) -> bool:
+    return a is not None and a == b and None not in a
+
+
+def _join(edit: Edit, shapes: Shapes, node: Node) -> None:
+    """Let a node read past the one before it, where that makes no difference."""
+    before = edit.producer(node.input(0))
+    if before is not None and before.is_op("Transpose") and node.op == "Transpose":
+        perms = before.attrs.get("perm"), node.attrs.get("perm")
+        if perms[0] is not None and perms[1] is not None:
+            node.attrs["perm"] = [int(perms[0][i]) for i in perms[1]]
+            edit.set_inputs(node, [before.inputs[0]])
+    elif before is not None and before.is_op(*_MOVES_NOTHING) and node.op == "Reshape":
+        target = shapes.content(node.input(1))
+        copies = target is None or (0 in target and not node.attrs.get("allowzero"))
+        if not copies:  # a 0 stands for a size of the tensor in between
+            edit.set_inputs(node, [before.inputs[0], *node.inputs[1:]])
+    elif len(node.inputs) == 2 and node.op in {"Add", "Sub", "Mul", "Div", "Equal", "Where"}:
+        _read_past_expand(edit, shapes, node)
+
+
+def _read_past_expand(edit: Edit, shapes: Shapes, node: Node) -> None:
+    """Element-wise operators broadcast by themselves what an Expand in front of them broadcasts."""
+    for position, value in enumerate(node.inputs):
+        expand = edit.producer(value)
+        if expand is None or not expand.is_op("Expand"):
+            continue
+        inputs = list(node.inputs)
+        inputs[position] = expand.inputs[0]
+        if _equal(broadcast(*map(shapes.shape, inputs)), shapes.shape(node.output)):
+            edit.set_inputs(node, inputs)

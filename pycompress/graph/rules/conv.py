@@ -102,7 +102,7 @@ def _replace_pad(edit: Edit, match: Match) -> None:
 
 PAD = Rule(
     "Pad of zeros + Conv -> Conv",
-    ("Conv", ("pad=Pad", "x", "PADS", "VALUE?", "AXES?"), "w", "b?"),
+    ("Conv|pycompress.conv", ("pad=Pad", "x", "PADS", "VALUE?", "AXES?"), "w", "b?", "r?"),
     _replace_pad,
     _refuse_pad,
 )

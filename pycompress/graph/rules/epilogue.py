@@ -28,6 +28,9 @@ def _bias(match: Match) -> np.ndarray | None:
         or (bias is not None and isinstance(bias.const, Quantized))
     ):
         return None
+    if isinstance(constant, Quantized):  # int32 in units of both scales, as quantizers write it
+        fits = product.is_preset("linear") and bias is None and constant.shape == w.shape[1:]
+        return constant.dequantize() if fits else None
     if product.is_preset("linear"):
         rank = None if product.output.shape is None else len(product.output.shape)
         added = per_channel(constant, int(w.shape[1] or 0), rank=rank, axis=-1)

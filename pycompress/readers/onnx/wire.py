@@ -54,6 +54,7 @@ def _slim(
         raise ModelError(msg)
     inner = _MESSAGES.get(kind, {})
     chunks: list[bytes | memoryview] = []
+    tail: list[bytes | memoryview] = []
     kept = start  # everything from here to the current field is copied as it is
     for number, wire, tag, begin, stop in _fields(buffer, start, end):
         if wire != _BYTES or stop - begin < BIG:
@@ -62,11 +63,12 @@ def _slim(
             body = _slim(buffer, begin, stop, inner[number], depth + 1)
             chunks += [buffer[kept:tag], _delimited(number, body)]
         elif kind == "tensor" and number == _RAW_DATA:
-            chunks += [buffer[kept:tag], _reference(begin, stop - begin)]
+            chunks.append(buffer[kept:tag])
+            tail = [_reference(begin, stop - begin)]  # last, or the tensor's own location wins
         else:
             continue
         kept = stop
-    return [*chunks, buffer[kept:end]]
+    return [*chunks, buffer[kept:end], *tail]
 
 
 def _fields(buffer: memoryview, pos: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:

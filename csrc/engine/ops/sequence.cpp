@@ -1,0 +1,88 @@
+#include "engine/ops/sequence.h"
+
+namespace pycompress {
+namespace {
+
+Unary gate_function(const std::string& name) {
+  if (name == "Sigmoid") return Unary::sigmoid;
+  if (name == "Tanh") return Unary::tanh;
+  if (name == "Relu") return Unary::relu;
+  fail("attribute 'activations' has " + name + "; Sigmoid, Tanh and Relu are possible");
+}
+
+}  // namespace
+
+Sequence::Sequence(const NodeDef& node, int64_t gate_count) : gates(gate_count) {
+  const std::string direction = node.text("direction", "forward");
+  if (direction != "forward" && direction != "reverse" && direction != "bidirectional") {
+    fail("attribute 'direction' must be forward, reverse or bidirectional, found '" + direction +
+         "'");
+  }
+  directions = direction == "bidirectional" ? 2 : 1;
+  starts_reversed = direction == "reverse";
+  batch_first = node.flag("layout", false);
+  clip = node.number("clip", 0.0f);
+  if (!node.numbers("activation_alpha").empty() || !node.numbers("activation_beta").empty()) {
+    fail(
+        "attributes 'activation_alpha' and 'activation_beta' belong to activations that are not "
+        "possible here");
+  }
+  const Tensor& w = node.need_constant(1, "W");
+  const Tensor& r = node.need_constant(2, "R");
+  if (w.dtype != DType::f32 || r.dtype != DType::f32)
+    fail("inputs 1 (W) and 2 (R) must be float32");
+  hidden = r.shape.rank() == 3 ? r.shape[2] : -1;
+  inputs = w.shape.rank() == 3 ? w.shape[2] : -1;
+  const Shape w_wanted{directions, gates * hidden, inputs};
+  const Shape r_wanted{directions, gates * hidden, hidden};
+  if (w.shape != w_wanted || r.shape != r_wanted || node.integer("hidden_size", hidden) != hidden) {
+    fail("W of shape " + w.shape.str() + " and R of shape " + r.shape.str() + " do not fit " +
+         str(directions) + " directions and hidden_size " +
+         str(node.integer("hidden_size", hidden)));
+  }
+  if (node.has(3)) {
+    const Tensor& b = node.need_constant(3, "B");
+    if (b.dtype != DType::f32 || b.shape != Shape{directions, 2 * gates * hidden}) {
+      fail("input 3 (B) has shape " + b.shape.str() + ", wanted " +
+           Shape{directions, 2 * gates * hidden}.str());
+    }
+    bias.assign(b.as<float>(), b.as<float>() + b.elements());
+    node.release(3);
+  } else {
+    bias.assign(static_cast<size_t>(directions * 2 * gates * hidden), 0.0f);
+  }
+  for (int64_t d = 0; d < directions; ++d) {
+    input_weights.push_back(pack_b_f32(node.set(), w.as<float>() + d * gates * hidden * inputs, 1,
+                                       inputs, gates * hidden, 0, 1, inputs));
+  }
+  node.release(1);
+  node.release(2);
+}
+
+std::vector<PackedB> Sequence::pack_recurrent(const NodeDef& node, int64_t first,
+                                              int64_t count) const {
+  const Tensor& r = node.need_constant(2, "R");
+  std::vector<PackedB> packed;
+  for (int64_t d = 0; d < directions; ++d) {
+    const float* rows = r.as<float>() + (d * gates * hidden + first) * hidden;
+    packed.push_back(pack_b_f32(node.set(), rows, 1, hidden, count, 0, 1, hidden));
+  }
+  return packed;
+}
+
+std::vector<Unary> Sequence::read_functions(const NodeDef& node, size_t each,
+                                            std::initializer_list<const char*> otherwise) const {
+  std::vector<std::string> names = node.words("activations");
+  if (names.empty()) {
+    for (int64_t d = 0; d < directions; ++d)
+      names.insert(names.end(), otherwise.begin(), otherwise.end());
+  }
+  if (names.size() != each * static_cast<size_t>(directions)) {
+    fail("attribute 'activations' has " + str(static_cast<int64_t>(names.size())) + " names");
+  }
+  std::vector<Unary> functions;
+  for (const std::string& name : names) functions.push_back(gate_function(name));
+  return functions;
+}
+
+}  // namespace pycompress

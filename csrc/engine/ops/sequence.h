@@ -1,0 +1,30 @@
+// What LSTM and GRU have in common: attributes, shapes, biases and packed input weights.
+#pragma once
+#include <initializer_list>
+#include <vector>
+
+#include "engine/op.h"
+#include "gemm/gemm.h"
+
+namespace pycompress {
+
+struct Sequence {
+  Sequence(const NodeDef& node, int64_t gate_count);
+
+  // Packs rows [first, first + count) of each direction's R.
+  std::vector<PackedB> pack_recurrent(const NodeDef& node, int64_t first, int64_t count) const;
+
+  const float* input_bias(int64_t d) const { return bias.data() + d * 2 * gates * hidden; }
+  const float* recurrent_bias(int64_t d) const { return input_bias(d) + gates * hidden; }
+
+  std::vector<Unary> read_functions(const NodeDef& node, size_t each,
+                                    std::initializer_list<const char*> otherwise) const;
+
+  int64_t gates, directions = 1, hidden = 0, inputs = 0;
+  bool starts_reversed = false, batch_first = false;
+  float clip = 0.0f;
+  std::vector<float> bias;  // [directions][2 * gates * hidden]
+  std::vector<PackedB> input_weights;
+};
+
+}  // namespace pycompress

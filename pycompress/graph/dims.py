@@ -1,0 +1,93 @@
+"""Arithmetic on dimensions: whole numbers, names, and expressions in names.
+
+An expression is a string in one normal form, so that two values whose sizes are computed in the same way from the same
+input are seen to have the same shape. None stands for a size that nothing is known about.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pycompress.graph.ir import Dim, Shape
+
+_OFFSET = re.compile(r"(.+?)([+-]\d+)")
+
+
+def plus(dim: Dim, number: int) -> Dim:
+    """Return ``dim + number``."""
+    if dim is None or number == 0:
+        return dim
+    if isinstance(dim, int):
+        return dim + number
+    split = _OFFSET.fullmatch(dim)
+    if split and split[1].count("(") == split[1].count(")"):
+        return plus(split[1], int(split[2]) + number)
+    return f"{dim}{number:+d}"
+
+
+def times(dim: Dim, number: int) -> Dim:
+    """Return ``dim * number``."""
+    if dim is None or number == 1:
+        return dim
+    return dim * number if isinstance(dim, int) else f"({dim})*{number}"
+
+
+def floor_divided(dim: Dim, number: int) -> Dim:
+    """Return ``floor(dim / number)``."""
+    if dim is None or number == 1:
+        return dim
+    return dim // number if isinstance(dim, int) else f"({dim})//{number}"
+
+
+def ceil_divided(dim: Dim, number: int) -> Dim:
+    """Return ``ceil(dim / number)``."""
+    return dim if number == 1 else plus(floor_divided(plus(dim, -1), number), 1)
+
+
+def product(dims: Sequence[Dim]) -> Dim:
+    """Return the product of some dimensions, where it is a number or one name."""
+    return quotient(dims, ())
+
+
+def quotient(above: Sequence[Dim], below: Sequence[Dim]) -> Dim:
+    """Return the product of `above` divided by that of `below`; None unless it comes out as a number or one name."""
+    names = [d for d in above if isinstance(d, str)]
+    for dim in below:
+        if isinstance(dim, str):
+            if dim not in names:
+                return None
+            names.remove(dim)
+    if None in above or None in below or len(names) > 1:
+        return None
+    top = math.prod(d for d in above if isinstance(d, int))
+    bottom = math.prod(d for d in below if isinstance(d, int))
+    if bottom == 0 or top % bottom:
+        return None
+    if not names:
+        return top // bottom
+    return times(names[0], top // bottom)
+
+
+def broadcast(*shapes: Shape | None) -> Shape | None:
+    """Return the shape that tensors of these shapes are broadcast to (NumPy's rule)."""
+    known = [s for s in shapes if s is not None]
+    if len(known) < len(shapes) or not known:
+        return None
+    rank = max(map(len, known))
+    padded = [(1,) * (rank - len(s)) + tuple(s) for s in known]
+    return tuple(_joined(column) for column in zip(*padded, strict=True))
+
+
+def _joined(dims: Sequence[Dim]) -> Dim:
+    unlike_one = [d for d in dict.fromkeys(dims) if d != 1]
+    if not unlike_one:
+        return 1
+    sizes = [d for d in unlike_one if isinstance(d, int)]
+    if sizes:  # a name beside a number above one can only be that number, or one
+        return sizes[0]
+    return unlike_one[0] if len(unlike_one) == 1 else None

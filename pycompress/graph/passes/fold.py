@@ -1,0 +1,79 @@
+"""Computing now what does not depend on the model's inputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pycompress.graph.evaluate import can_evaluate, evaluate
+from pycompress.graph.shapes import infer_shapes
+
+if TYPE_CHECKING:
+    from pycompress.graph.edit import Edit
+    from pycompress.graph.ir import Node, Value
+    from pycompress.graph.shapes import Shapes
+
+_ALWAYS = 64 * 1024
+"""Bytes up to which a result is kept even when the constants it comes from stay too."""
+
+
+def fold_constants(edit: Edit) -> None:
+    """Turn nodes whose inputs are known, and sizes that do not depend on the inputs' sizes, into constants.
+
+    A file must not grow by it: a large result replaces its node only when constants as large go away with the node
+    (Transpose of a weight does, Expand of a number or Transpose of a weight that others read does not).
+    DequantizeLinear stays: the integers are the smaller form.
+    """
+    shapes = infer_shapes(edit.graph)
+    for node in edit.nodes():
+        if not edit.owns(node) or any(edit.is_output(v) for v in node.outputs):
+            continue
+        results = _computed(edit, node) or _known_size(shapes, node)
+        if results is None:
+            continue
+        for value, array in zip(node.outputs, results, strict=False):
+            if value.dtype is None or value.dtype == array.dtype:
+                edit.make_constant(value, array)
+
+
+def _computed(edit: Edit, node: Node) -> list[np.ndarray] | None:
+    inputs = [None if v is None else v.const for v in node.inputs]
+    arrays = [a for a in inputs if isinstance(a, np.ndarray)]
+    known = len(arrays) == sum(v is not None for v in node.inputs)
+    if not known or not can_evaluate(node) or len(node.outputs) != 1:
+        return None
+    freed = sum(_freed(edit, node, v) for v in dict.fromkeys(node.inputs) if v is not None)
+    if node.op in {"Expand", "Tile", "Pad", "Gather"} and _expected(node) > max(_ALWAYS, freed):
+        return None
+    results = evaluate(node, [a if isinstance(a, np.ndarray) else None for a in inputs])
+    if results is None or sum(r.nbytes for r in results) > max(_ALWAYS, freed):
+        return None
+    return results
+
+
+def _expected(node: Node) -> int:
+    """Return the bytes of a result that is easily huge; its shape is known before it is computed."""
+    value = node.output
+    sizes = [d for d in value.shape or () if isinstance(d, int)]
+    if value.shape is None or len(sizes) < len(value.shape):
+        return 0
+    return int(np.prod(sizes, dtype=object)) * (value.dtype.itemsize if value.dtype else 8)
+
+
+def _freed(edit: Edit, node: Node, value: Value) -> int:
+    own = isinstance(value.const, np.ndarray) and edit.is_only_read_by(value, node)
+    return value.array().nbytes if own else 0
+
+
+def _known_size(shapes: Shapes, node: Node) -> list[np.ndarray] | None:
+    """Return the output of a node of shape arithmetic whose answer does not depend on the inputs."""
+    if node.domain or node.op in {"Identity"} or node.output.dtype is None:
+        return None
+    content, shape = shapes.content(node.output), shapes.shape(node.output)
+    if content is None or shape is None or not all(isinstance(d, int) for d in content):
+        return None
+    dims = [d for d in shape if isinstance(d, int)]
+    if len(dims) != len(shape) or int(np.prod(dims, dtype=np.int64)) != len(content):
+        return None
+    return [np.array(content, node.output.dtype).reshape(dims)]

@@ -1,0 +1,322 @@
+"""What each operator does to shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from pycompress.graph.dims import (
+    broadcast,
+    ceil_divided,
+    floor_divided,
+    plus,
+    product,
+    quotient,
+    times,
+)
+
+if TYPE_CHECKING:
+    from pycompress.graph.ir import Dim, Node, Shape
+    from pycompress.graph.shapes import Shapes
+
+_NO_END = 10**9  # exporters write a number like this for "to the end"
+
+Rule: TypeAlias = Callable[["Shapes", "Node"], "Shape | None"]
+
+
+def outputs(shapes: Shapes, node: Node) -> list[Shape | None]:
+    """Return the shapes of a node's outputs; fewer than there are, or None, where nothing is known."""
+    name = node.op if node.domain == "" else f"{node.domain}.{node.op}"
+    if name == "Split":
+        return _split(shapes, node)
+    rule = _RULES.get(name)
+    return [] if rule is None else [rule(shapes, node)]
+
+
+def _same(shapes: Shapes, node: Node) -> Shape | None:
+    return shapes.shape(node.input(0))
+
+
+def _broadcast(shapes: Shapes, node: Node) -> Shape | None:
+    return broadcast(*(shapes.shape(v) for v in node.inputs))
+
+
+def _conv(shapes: Shapes, node: Node) -> Shape | None:
+    x, w = shapes.shape(node.input(0)), shapes.shape(node.input(1))
+    if x is None or w is None or len(x) != len(w):
+        return None
+    kernel = [d for d in w[2:] if isinstance(d, int)]
+    sizes = _window(node, x[2:], kernel)
+    return None if sizes is None else (x[0], w[0], *sizes)
+
+
+def _pool(shapes: Shapes, node: Node) -> Shape | None:
+    x = shapes.shape(node.input(0))
+    if x is None or node.attrs.get("ceil_mode"):
+        return None
+    sizes = _window(node, x[2:], node.attrs["kernel_shape"])
+    return None if sizes is None else (*x[:2], *sizes)
+
+
+def _window(node: Node, sizes: Shape, kernel: list[int]) -> Shape | None:
+    """Return the spatial sizes behind a sliding window."""
+    axes = len(sizes)
+    if len(kernel) != axes:
+        return None
+    strides = node.attrs.get("strides") or [1] * axes
+    dilations = node.attrs.get("dilations") or [1] * axes
+    if node.attrs.get("auto_pad", "NOTSET") in {"SAME_UPPER", "SAME_LOWER"}:
+        return tuple(ceil_divided(d, s) for d, s in zip(sizes, strides, strict=True))
+    pads = node.attrs.get("pads") or [0] * 2 * axes
+    out: list[Dim] = []
+    for i, size in enumerate(sizes):
+        reach = dilations[i] * (kernel[i] - 1) + 1
+        room = plus(size, pads[i] + pads[i + axes] - reach)
+        out.append(plus(floor_divided(room, strides[i]), 1))
+    return tuple(out)
+
+
+def _conv_transpose(shapes: Shapes, node: Node) -> Shape | None:
+    x, w = shapes.shape(node.input(0)), shapes.shape(node.input(1))
+    plain = node.attrs.get("auto_pad", "NOTSET") == "NOTSET" and "output_shape" not in node.attrs
+    if x is None or w is None or len(x) != len(w) or not plain:
+        return None
+    axes = len(x) - 2
+    attrs = node.attrs
+    strides, dilations = attrs.get("strides") or [1] * axes, attrs.get("dilations") or [1] * axes
+    pads, extra = attrs.get("pads") or [0] * 2 * axes, attrs.get("output_padding") or [0] * axes
+    sizes: list[Dim] = []
+    for i in range(axes):
+        size, kernel = x[2 + i], w[2 + i]
+        if not isinstance(kernel, int):
+            return None
+        rest = dilations[i] * (kernel - 1) + 1 + extra[i] - pads[i] - pads[i + axes]
+        sizes.append(plus(times(plus(size, -1), strides[i]), rest))
+    return (x[0], times(w[1], int(attrs.get("group", 1))), *sizes)
+
+
+def _global_pool(shapes: Shapes, node: Node) -> Shape | None:
+    x = shapes.shape(node.input(0))
+    return None if x is None else (*x[:2], *[1] * (len(x) - 2))
+
+
+def _matmul(shapes: Shapes, node: Node) -> Shape | None:
+    a, b = shapes.shape(node.input(0)), shapes.shape(node.input(1))
+    if a is None or b is None or len(a) < 2 or len(b) < 2:
+        return None
+    outer = broadcast(a[:-2], b[:-2])
+    return None if outer is None else (*outer, a[-2], b[-1])
+
+
+def _linear(shapes: Shapes, node: Node) -> Shape | None:
+    a, b = shapes.shape(node.input(0)), shapes.shape(node.input(1))
+    return None if a is None or b is None else (*a[:-1], b[1])
+
+
+def _gemm(shapes: Shapes, node: Node) -> Shape | None:
+    a, b = shapes.shape(node.input(0)), shapes.shape(node.input(1))
+    if a is None or b is None or len(a) != 2 or len(b) != 2:
+        return None
+    return a[1 if node.attrs.get("transA") else 0], b[0 if node.attrs.get("transB") else 1]
+
+
+def _flatten(shapes: Shapes, node: Node) -> Shape | None:
+    x = shapes.shape(node.input(0))
+    if x is None:
+        return None
+    axis = node.attrs.get("axis", 1)
+    axis += len(x) if axis < 0 else 0
+    return product(x[:axis]), product(x[axis:])
+
+
+def _transpose(shapes: Shapes, node: Node) -> Shape | None:
+    x = shapes.shape(node.input(0))
+    if x is None:
+        return None
+    perm = node.attrs.get("perm", range(len(x))[::-1])
+    return tuple(x[i] for i in perm) if len(perm) == len(x) else None
+
+
+def _reshape(shapes: Shapes, node: Node) -> Shape | None:
+    x, target = shapes.shape(node.input(0)), shapes.content(node.input(1))
+    if target is None:
+        return None
+    dims: list[Dim] = list(target)
+    if not node.attrs.get("allowzero"):
+        for i, dim in enumerate(dims):
+            if dim == 0:
+                dims[i] = x[i] if x is not None and i < len(x) else None
+    if -1 in dims:
+        free = dims.index(-1)
+        others = [d for d in dims if d != -1]
+        dims[free] = None if x is None else quotient(x, others)
+    return tuple(dims)
+
+
+def _concat(shapes: Shapes, node: Node) -> Shape | None:
+    parts = [shapes.shape(v) for v in node.inputs]
+    known = [p for p in parts if p is not None]
+    if len(known) < len(parts) or len({len(p) for p in known}) != 1:
+        return None
+    axis = node.attrs["axis"] % len(known[0])
+    joined = list(known[0])
+    for i in range(len(joined)):
+        column = [p[i] for p in known]
+        if i == axis:
+            sizes = [d for d in column if isinstance(d, int)]
+            joined[i] = sum(sizes) if len(sizes) == len(column) else None
+        else:
+            joined[i] = next((d for d in column if isinstance(d, int)), column[0])
+    return tuple(joined)
+
+
+def _gather(shapes: Shapes, node: Node) -> Shape | None:
+    x, indices = shapes.shape(node.input(0)), shapes.shape(node.input(1))
+    if x is None or indices is None or not x:
+        return None
+    axis = node.attrs.get("axis", 0) % len(x)
+    return (*x[:axis], *indices, *x[axis + 1 :])
+
+
+def _unsqueeze(shapes: Shapes, node: Node) -> Shape | None:
+    x, axes = shapes.shape(node.input(0)), shapes.content(node.input(1))
+    if x is None or axes is None:
+        return None
+    rank = len(x) + len(axes)
+    at = {a % rank for a in axes if isinstance(a, int)}
+    rest = iter(x)
+    return tuple(1 if i in at else next(rest) for i in range(rank))
+
+
+def _squeeze(shapes: Shapes, node: Node) -> Shape | None:
+    x, axes = shapes.shape(node.input(0)), shapes.content(node.input(1))
+    if x is None or axes is None:
+        return None
+    at = {a % len(x) for a in axes if isinstance(a, int)}
+    return tuple(d for i, d in enumerate(x) if i not in at)
+
+
+def _expand(shapes: Shapes, node: Node) -> Shape | None:
+    return broadcast(shapes.shape(node.input(0)), shapes.content(node.input(1)))
+
+
+def _reduce(shapes: Shapes, node: Node) -> Shape | None:
+    x, axes = shapes.shape(node.input(0)), shapes.content(node.input(1))
+    if x is None or (axes is None and node.input(1) is not None):
+        return None
+    if not axes and node.attrs.get("noop_with_empty_axes"):
+        return x
+    at = {a % len(x) for a in axes or range(len(x)) if isinstance(a, int)} if x else set()
+    kept = node.attrs.get("keepdims", 1)
+    return tuple(1 if i in at else d for i, d in enumerate(x) if kept or i not in at)
+
+
+def _slice(shapes: Shapes, node: Node) -> Shape | None:
+    x = shapes.shape(node.input(0))
+    starts, ends = shapes.content(node.input(1)), shapes.content(node.input(2))
+    axes, steps = shapes.content(node.input(3)), shapes.content(node.input(4))
+    if x is None or starts is None:
+        return None
+    if axes is None:
+        if node.input(3) is not None:
+            return tuple(None for _ in x)
+        axes = tuple(range(len(starts)))
+    out: list[Dim] = list(x)
+    for i, axis in enumerate(axes):
+        at = axis % len(x) if isinstance(axis, int) else 0
+        size = x[at]
+        bounds = starts[i], None if ends is None else ends[i], 1 if steps is None else steps[i]
+        if node.input(4) is not None and steps is None:
+            out[at] = None
+        elif bounds[0] == 0 and bounds[2] == 1 and isinstance(bounds[1], int) and bounds[1] >= _NO_END:
+            out[at] = size
+        elif isinstance(size, int) and all(isinstance(b, int) for b in bounds):
+            out[at] = len(range(size)[slice(*bounds)])
+        else:
+            out[at] = None
+    return tuple(out)
+
+
+def _pad(shapes: Shapes, node: Node) -> Shape | None:
+    x, pads = shapes.shape(node.input(0)), shapes.content(node.input(1))
+    if x is None:
+        return None
+    axes = shapes.content(node.input(3)) if node.input(3) is not None else tuple(range(len(x)))
+    if pads is None or axes is None:
+        return tuple(None for _ in x)
+    out = list(x)
+    for i, axis in enumerate(axes):
+        before, behind = pads[i], pads[i + len(axes)]
+        if isinstance(axis, int) and isinstance(before, int) and isinstance(behind, int):
+            out[axis % len(x)] = plus(x[axis % len(x)], before + behind)
+    return tuple(out)
+
+
+def _resize(shapes: Shapes, node: Node) -> Shape | None:
+    x, scales = shapes.shape(node.input(0)), node.input(2)
+    if x is None or scales is None or scales.const is None or "axes" in node.attrs:
+        return None
+    factors = scales.array().ravel().tolist()
+    if len(factors) != len(x) or any(f < 1 or f != int(f) for f in factors):
+        return None
+    return tuple(times(d, int(f)) for d, f in zip(x, factors, strict=True))
+
+
+def _constant_of_shape(shapes: Shapes, node: Node) -> Shape | None:
+    return shapes.content(node.input(0))
+
+
+def _shape(shapes: Shapes, node: Node) -> Shape | None:
+    x = shapes.shape(node.input(0))
+    if x is None:
+        return None
+    return (len(x[node.attrs.get("start", 0) : node.attrs.get("end")]),)
+
+
+def _split(shapes: Shapes, node: Node) -> list[Shape | None]:
+    x, sizes = shapes.shape(node.input(0)), shapes.content(node.input(1))
+    if x is None:
+        return []
+    axis = node.attrs.get("axis", 0) % len(x)
+    count = len(node.outputs)
+    if node.input(1) is None:
+        whole = x[axis]
+        even = isinstance(whole, int) and whole % count == 0
+        sizes = (whole // count if isinstance(whole, int) and even else None,) * count
+    return [(*x[:axis], size, *x[axis + 1 :]) for size in sizes or [None] * count]
+
+
+_SAME = """Relu Sigmoid Tanh HardSwish HardSigmoid LeakyRelu Elu Selu Celu Softplus Softsign Gelu Mish Erf Exp Log Sqrt
+Reciprocal Neg Abs Sign Floor Ceil Round Sin Cos Clip Cast Identity Dropout Softmax LogSoftmax Hardmax
+BatchNormalization LayerNormalization InstanceNormalization GroupNormalization LpNormalization Not CumSum Trilu
+QuantizeLinear DequantizeLinear DynamicQuantizeLinear pycompress.activation""".split()
+_BROADCAST = """Add Sub Mul Div Pow Mod Min Max Sum Mean Where And Or Xor Equal Less LessOrEqual Greater GreaterOrEqual
+PRelu BitShift""".split()
+_REDUCTIONS = "L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare".split()
+
+_RULES: dict[str, Rule] = {
+    **dict.fromkeys(_SAME, _same),
+    **dict.fromkeys(_BROADCAST, _broadcast),
+    **{f"Reduce{name}": _reduce for name in _REDUCTIONS},
+    **dict.fromkeys(("Conv", "pycompress.conv", "ConvInteger"), _conv),
+    **dict.fromkeys(("ConvTranspose", "pycompress.conv_transpose"), _conv_transpose),
+    **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), _pool),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _global_pool),
+    **dict.fromkeys(("MatMul", "MatMulInteger"), _matmul),
+    "pycompress.linear": _linear,
+    "pycompress.embedding": _gather,
+    "Gemm": _gemm,
+    "Flatten": _flatten,
+    "Transpose": _transpose,
+    "Reshape": _reshape,
+    "Concat": _concat,
+    "Gather": _gather,
+    "Unsqueeze": _unsqueeze,
+    "Squeeze": _squeeze,
+    "Expand": _expand,
+    "Slice": _slice,
+    "Pad": _pad,
+    "Resize": _resize,
+    "ConstantOfShape": _constant_of_shape,
+    "Shape": _shape,
+}
