@@ -1,8 +1,9 @@
 // THE contract between the kernels and everything that calls them.
 //
-// A kernel set is one struct of function pointers per family, compiled for one instruction set. Kernels trust
-// their arguments: bindings and the engine check. A kernel file includes this header, its simd/ header and
-// intrinsics, and no STL: one STL header compiled under -mavx512f emits weak symbols that crash an older CPU.
+// A kernel set is one struct of function pointers per family, compiled for one instruction set.
+// Kernels trust their arguments: bindings and the engine check. A kernel file includes this header,
+// its simd/ header and intrinsics, and no STL: one STL header compiled under -mavx512f emits weak
+// symbols that crash an older CPU.
 //
 // Integer results are bit-identical on every set; whatever feeds an integer is compiled with
 // -ffp-contract=off. Float results (softmax, layer norm, float gemm) are held to a tolerance.
@@ -12,36 +13,40 @@
 
 namespace pycompress {
 
-// ---- gemm ---------------------------------------------------------------------------------------------------
+// ---- gemm
+// ---------------------------------------------------------------------------------------------------
 
 enum class Out : int32_t { s32, f32, u8, s8 };
 
-// What a tile does to a sum before it stores it. Pointers are to column 0 (or row 0) of the whole result; a tile
-// adds its own offsets. With v a float32, each step rounded on its own:
+// What a tile does to a sum before it stores it. Pointers are to column 0 (or row 0) of the whole
+// result; a tile adds its own offsets. With v a float32, each step rounded on its own:
 //
-//   acc  = sum(a * b) + init[n] - col_zero[n] * row_sum[m] - row_zero[m] * col_sum[n]        int32, exact
-//   s32:   store acc
-//   v    = float(acc) * scale[n] * row_scale[m] + bias[n] + residual[m][n]
+//   acc  = sum(a * b) + init[n] - col_zero[n] * row_sum[m] - row_zero[m] * col_sum[n]        int32,
+//   exact s32:   store acc v    = float(acc) * scale[n] * row_scale[m] + bias[n] + residual[m][n]
 //   v    = min(max(v, lo), hi)
 //   f32:   store v, NaN stays NaN
-//   u8/s8: store saturate(round_half_even(v) + out_zero)         scale, bias, lo, hi are in units of the output
+//   u8/s8: store saturate(round_half_even(v) + out_zero)         scale, bias, lo, hi are in units
+//   of the output
 //          NaN goes to the low end: lo, or the type's smallest value
 //
-// A null pointer leaves its term out. Float gemm: acc is the float32 sum, and the integer terms do not apply.
-// A is here what the caller has: where a tile flips its sign, `init` accounts for the difference (gemm_init()).
+// A null pointer leaves its term out. Float gemm: acc is the float32 sum, and the integer terms do
+// not apply. A is here what the caller has: where a tile flips its sign, `init` accounts for the
+// difference (gemm_init()).
 struct Epilogue {
   Out out = Out::s32;
   const int32_t* init = nullptr;      // [N] bias - a_zero * col_sum + K * a_zero * b_zero
   const int32_t* col_zero = nullptr;  // [N] zero point of B's columns, where not zero
   const int32_t* row_sum = nullptr;   // [M] sums of A's rows, needed with col_zero
-  const int32_t* row_zero = nullptr;  // [M] zero points of A, one per row (dynamic quantization by row)
-  const int32_t* col_sum = nullptr;   // [N] sum(b) - K * b_zero, needed with row_zero
-  const float* scale = nullptr;       // [N]
-  const float* row_scale = nullptr;   // [M]
-  const float* bias = nullptr;        // [N]
-  const void* residual = nullptr;     // [M][ld]: float32 for f32 output; u8 or s8 as `out` says for integer output
-  int64_t residual_ld = 0;            // in elements
-  float residual_scale = 1.0f;        // integer residual: float(r - residual_zero) * residual_scale
+  const int32_t* row_zero =
+      nullptr;  // [M] zero points of A, one per row (dynamic quantization by row)
+  const int32_t* col_sum = nullptr;  // [N] sum(b) - K * b_zero, needed with row_zero
+  const float* scale = nullptr;      // [N]
+  const float* row_scale = nullptr;  // [M]
+  const float* bias = nullptr;       // [N]
+  const void* residual =
+      nullptr;  // [M][ld]: float32 for f32 output; u8 or s8 as `out` says for integer output
+  int64_t residual_ld = 0;      // in elements
+  float residual_scale = 1.0f;  // integer residual: float(r - residual_zero) * residual_scale
   int32_t residual_zero = 0;
   float lo = -__builtin_huge_valf();
   float hi = __builtin_huge_valf();
@@ -50,10 +55,10 @@ struct Epilogue {
 
 // One tile: up to mr rows by one panel of nr columns, over all taps.
 //
-// A is read through row pointers, so a convolution is the same kernel with a longer table (indirect gemm):
-// rows[t * row_step + r] is row r of tap t, k elements long. k is a multiple of kr: the caller pads (B holds zeros there, so
-// what A reads past its end is only to be readable).
-// B is one packed panel: [taps][k / kr][nr][kr].
+// A is read through row pointers, so a convolution is the same kernel with a longer table (indirect
+// gemm): rows[t * row_step + r] is row r of tap t, k elements long. k is a multiple of kr: the
+// caller pads (B holds zeros there, so what A reads past its end is only to be readable). B is one
+// packed panel: [taps][k / kr][nr][kr].
 struct TileArgs {
   const void* const* rows;
   int64_t row_step;
@@ -69,17 +74,19 @@ struct TileArgs {
   const Epilogue* epilogue;
 };
 
-// A set's tile for one element type. `flip` is XORed onto every byte of A as it is loaded (0x80 turns s8 into u8
-// or back), so that all sign pairs run in one loop: the tile multiplies a_signed ? s8 : u8 by s8.
+// A set's tile for one element type. `flip` is XORed onto every byte of A as it is loaded (0x80
+// turns s8 into u8 or back), so that all sign pairs run in one loop: the tile multiplies a_signed ?
+// s8 : u8 by s8.
 struct GemmKernel {
   int32_t mr, nr, kr;
-  bool a_signed;                         // integer tiles: the type of A that the instruction wants
-  void (*tile)(const TileArgs& args);    // A as the instruction wants it
+  bool a_signed;                       // integer tiles: the type of A that the instruction wants
+  void (*tile)(const TileArgs& args);  // A as the instruction wants it
   void (*tile_flip)(const TileArgs& args);  // A of the other signedness; null for float
-  // Not null: the tile reads A as int16, and this widens k bytes of a row for it. Then A of either signedness runs in
-  // `tile`, tile_flip is null and a_signed means nothing.
+  // Not null: the tile reads A as int16, and this widens k bytes of a row for it. Then A of either
+  // signedness runs in `tile`, tile_flip is null and a_signed means nothing.
   void (*widen)(const uint8_t* a, int64_t k, bool is_signed, int16_t* wide);
-  void (*row_sums)(const uint8_t* a, int64_t k, bool is_signed, int32_t* sum);  // *sum = sum of k bytes of A; null for float
+  void (*row_sums)(const uint8_t* a, int64_t k, bool is_signed,
+                   int32_t* sum);  // *sum = sum of k bytes of A; null for float
 };
 
 struct GemmKernels {
@@ -87,22 +94,26 @@ struct GemmKernels {
   GemmKernel f32;  // float32
 };
 
-// ---- depthwise convolution ----------------------------------------------------------------------------------
+// ---- depthwise convolution
+// ----------------------------------------------------------------------------------
 
-// `pixels` neighbouring output pixels of one output row, `channels` channels each. A window reads `kernel` taps, `dilation` columns
-// apart, of each of `row_count` image rows; pixel p's window starts at column first + p * stride, in row r shift[r] columns
-// further. What lies outside (a null row, or a column outside [0, width)) reads as `padding`.
+// `pixels` neighbouring output pixels of one output row, `channels` channels each. A window reads
+// `kernel` taps, `dilation` columns apart, of each of `row_count` image rows; pixel p's window
+// starts at column first + p * stride, in row r shift[r] columns further. What lies outside (a null
+// row, or a column outside [0, width)) reads as `padding`.
 //
 //   sum = sum over r, k of x[rows[r]][first + p * stride + shift[r] + k * dilation][c] * w[k][r][c]
 //
 // The caller keeps ((kernel - 1) * dilation + 1) * ceil(row_count / 4) <= kDepthwiseSteps.
-// Epilogue: columns are channels, rows are pixels; only init, scale, bias, residual, lo, hi and out_zero may be set.
+// Epilogue: columns are channels, rows are pixels; only init, scale, bias, residual, lo, hi and
+// out_zero may be set.
 //
-// int8: s8 input is read as u8 by flipping its top bit (the caller's zero point moves by 128). Weights are
-// [ceil(channels / block)][kernel][ceil(row_count / group)][block][group] int8, zeros where there is nothing. With group 4 the
-// channels of a block are in lane order, and so are init, scale and bias (padded to whole blocks): position p holds channel
-// depthwise_channel(block, p). That is where interleaving bytes within 16-byte lanes puts them.
-// float32: weights are [kernel][row_count][channels rounded up to 16], init, scale and bias in plain order.
+// int8: s8 input is read as u8 by flipping its top bit (the caller's zero point moves by 128).
+// Weights are [ceil(channels / block)][kernel][ceil(row_count / group)][block][group] int8, zeros
+// where there is nothing. With group 4 the channels of a block are in lane order, and so are init,
+// scale and bias (padded to whole blocks): position p holds channel depthwise_channel(block, p).
+// That is where interleaving bytes within 16-byte lanes puts them. float32: weights are
+// [kernel][row_count][channels rounded up to 16], init, scale and bias in plain order.
 struct DepthwiseArgs {
   const void* const* rows;  // column 0 of each row
   const int64_t* shift;
@@ -133,26 +144,60 @@ struct DepthwiseKernels {
   void (*f32)(const DepthwiseArgs& args);
 };
 
-// ---- quantize -----------------------------------------------------------------------------------------------
+// ---- quantize
+// -----------------------------------------------------------------------------------------------
 
 // q = saturate(round_half_even(x / scale) + zero), NaN to the low end.
-// step = 0: one scale (and zero) for all; step = 1: scale[i] and zero[i] belong to x[i] (channel axis innermost).
+// step = 0: one scale (and zero) for all; step = 1: scale[i] and zero[i] belong to x[i] (channel
+// axis innermost).
 struct QuantizeKernels {
-  void (*to_u8)(const float* x, int64_t n, const float* scale, const int32_t* zero, int64_t step, uint8_t* q);
-  void (*to_s8)(const float* x, int64_t n, const float* scale, const int32_t* zero, int64_t step, int8_t* q);
-  void (*from_u8)(const uint8_t* q, int64_t n, const float* scale, const int32_t* zero, int64_t step, float* x);
-  void (*from_s8)(const int8_t* q, int64_t n, const float* scale, const int32_t* zero, int64_t step, float* x);
-  void (*from_s32)(const int32_t* q, int64_t n, const float* scale, const int32_t* zero, int64_t step, float* x);
+  void (*to_u8)(const float* x, int64_t n, const float* scale, const int32_t* zero, int64_t step,
+                uint8_t* q);
+  void (*to_s8)(const float* x, int64_t n, const float* scale, const int32_t* zero, int64_t step,
+                int8_t* q);
+  void (*from_u8)(const uint8_t* q, int64_t n, const float* scale, const int32_t* zero,
+                  int64_t step, float* x);
+  void (*from_s8)(const int8_t* q, int64_t n, const float* scale, const int32_t* zero, int64_t step,
+                  float* x);
+  void (*from_s32)(const int32_t* q, int64_t n, const float* scale, const int32_t* zero,
+                   int64_t step, float* x);
   // Smallest and largest of the values that are not NaN; lo = +inf, hi = -inf when there is none.
   void (*range)(const float* x, int64_t n, float* lo, float* hi);
-  void (*range_rows)(const float* x, int64_t n, float* lo, float* hi);  // lo[i] = min(lo[i], x[i]), hi likewise
+  void (*range_rows)(const float* x, int64_t n, float* lo,
+                     float* hi);  // lo[i] = min(lo[i], x[i]), hi likewise
 };
 
-// ---- pointwise ----------------------------------------------------------------------------------------------
+// ---- pointwise
+// ----------------------------------------------------------------------------------------------
 
 enum class Unary : int32_t {
-  identity, abs, neg, relu, leaky_relu, clip, sigmoid, hard_sigmoid, hard_swish, silu, tanh, gelu, gelu_tanh, erf, exp, log,
-  sqrt, reciprocal, square, floor, ceil, round, sign, softplus, elu, sin, cos,
+  identity,
+  abs,
+  neg,
+  relu,
+  leaky_relu,
+  clip,
+  sigmoid,
+  hard_sigmoid,
+  hard_swish,
+  silu,
+  tanh,
+  gelu,
+  gelu_tanh,
+  erf,
+  exp,
+  log,
+  sqrt,
+  reciprocal,
+  square,
+  floor,
+  ceil,
+  round,
+  sign,
+  softplus,
+  elu,
+  sin,
+  cos,
 };
 
 enum class Binary : int32_t { add, sub, mul, div, min, max, pow };
@@ -163,14 +208,19 @@ struct PointwiseKernels {
   // alpha, beta: leaky_relu slope; clip lo, hi; hard_sigmoid alpha, beta; elu alpha.
   void (*unary)(Unary op, const float* x, int64_t n, float alpha, float beta, float* y);
   // a_step, b_step: 1 = an array, 0 = one value for all.
-  void (*binary)(Binary op, const float* a, int64_t a_step, const float* b, int64_t b_step, int64_t n, float* y);
+  void (*binary)(Binary op, const float* a, int64_t a_step, const float* b, int64_t b_step,
+                 int64_t n, float* y);
   float (*reduce)(Reduce op, const float* x, int64_t n);
-  void (*reduce_rows)(Reduce op, const float* x, int64_t n, float* acc);  // acc[i] = op(acc[i], x[i])
-  void (*softmax)(const float* x, int64_t n, float* y);                  // one row
-  void (*layer_norm)(const float* x, int64_t n, const float* gamma, const float* beta, float eps, float* y);  // one row
-  void (*table)(const uint8_t* x, int64_t n, const uint8_t* table256, uint8_t* y);  // y = table[x], s8 as its bits
-  // Quantized a + b: v = float(a - a_zero) * a_scale + float(b - b_zero) * b_scale (scales in units of the output),
-  // clamped to [lo, hi], rounded half to even, + y_zero, saturated. is_signed: all three are s8, else u8.
+  void (*reduce_rows)(Reduce op, const float* x, int64_t n,
+                      float* acc);                       // acc[i] = op(acc[i], x[i])
+  void (*softmax)(const float* x, int64_t n, float* y);  // one row
+  void (*layer_norm)(const float* x, int64_t n, const float* gamma, const float* beta, float eps,
+                     float* y);  // one row
+  void (*table)(const uint8_t* x, int64_t n, const uint8_t* table256,
+                uint8_t* y);  // y = table[x], s8 as its bits
+  // Quantized a + b: v = float(a - a_zero) * a_scale + float(b - b_zero) * b_scale (scales in units
+  // of the output), clamped to [lo, hi], rounded half to even, + y_zero, saturated. is_signed: all
+  // three are s8, else u8.
   struct AddArgs {
     float a_scale, b_scale;
     int32_t a_zero, b_zero, y_zero;
@@ -184,7 +234,8 @@ struct PointwiseKernels {
   void (*sum_s8)(const int8_t* x, int64_t n, int32_t* acc);
 };
 
-// ---- the set ------------------------------------------------------------------------------------------------
+// ---- the set
+// ------------------------------------------------------------------------------------------------
 
 struct KernelSet {
   const char* name;

@@ -6,8 +6,8 @@ namespace pycompress {
 
 enum CpuFeature : uint32_t {
   kNone = 0,
-  kAvx2 = 1u << 0,        // AVX2, FMA, F16C, with ymm state saved by the OS
-  kAvx512 = 1u << 1,      // AVX-512 F, BW, VL, DQ, with zmm state saved by the OS
+  kAvx2 = 1u << 0,    // AVX2, FMA, F16C, with ymm state saved by the OS
+  kAvx512 = 1u << 1,  // AVX-512 F, BW, VL, DQ, with zmm state saved by the OS
   kAvx512Vnni = 1u << 2,
   kNeon = 1u << 3,
 };

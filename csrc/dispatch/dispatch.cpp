@@ -29,7 +29,8 @@ const KernelSet& find_set(const std::string& name) {
     if (name == set->name) return *set;
     names += (names.empty() ? "" : ", ") + std::string(set->name);
   }
-  throw std::invalid_argument("instruction set '" + name + "' is not available on this CPU; available: " + names);
+  throw std::invalid_argument("instruction set '" + name +
+                              "' is not available on this CPU; available: " + names);
 }
 
 const KernelSet& active_set() {
@@ -41,6 +42,8 @@ const KernelSet& active_set() {
   return *set;
 }
 
-void use_set(const std::string& name) { g_active.store(&find_set(name), std::memory_order_release); }
+void use_set(const std::string& name) {
+  g_active.store(&find_set(name), std::memory_order_release);
+}
 
 }  // namespace pycompress

@@ -1,4 +1,5 @@
-// THE table of kernel sets, best first. Adding an instruction set is adding a row (and its files in CMakeLists.txt).
+// THE table of kernel sets, best first. Adding an instruction set is adding a row (and its files in
+// CMakeLists.txt).
 #pragma once
 #include "dispatch/cpu.h"
 #include "kernels.h"
@@ -6,7 +7,8 @@
 namespace pycompress {
 
 extern const GemmKernels gemm_scalar, gemm_avx2, gemm_avx512_vnni, gemm_neon;
-extern const DepthwiseKernels depthwise_scalar, depthwise_avx2, depthwise_avx512_vnni, depthwise_neon;
+extern const DepthwiseKernels depthwise_scalar, depthwise_avx2, depthwise_avx512_vnni,
+    depthwise_neon;
 extern const QuantizeKernels quantize_scalar, quantize_avx2, quantize_avx512, quantize_neon;
 extern const PointwiseKernels pointwise_scalar, pointwise_avx2, pointwise_avx512, pointwise_neon;
 

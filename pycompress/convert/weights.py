@@ -48,7 +48,8 @@ def absmax_scales(largest: np.ndarray) -> np.ndarray:
 
 def round_to_int8(rows: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return rows / scale, rounded half to even, within ±LIMIT."""
-    return np.clip(np.rint(rows / scale[:, None]), -LIMIT, LIMIT).astype(np.int8)
+    rounded: np.ndarray = np.clip(np.rint(rows / scale[:, None]), -LIMIT, LIMIT)
+    return rounded.astype(np.int8)
 
 
 def quantize_table(table: np.ndarray) -> Quantized | str:

@@ -18,8 +18,8 @@ from pycompress.graph.ir import (
 
 if TYPE_CHECKING:
     from pycompress.graph.onnx_writer import export, save
-    from pycompress.graph.rewrite import Decision, Rewrite, to_formats
     from pycompress.graph.passes import simplify
+    from pycompress.graph.rewrite import Decision, Rewrite, to_formats
 
 __all__ = [
     "PRESET",

@@ -47,7 +47,7 @@ _WITH_ALPHA = {"LeakyRelu": ("leaky_relu", 0.01), "Elu": ("elu", 1.0)}
 
 
 def activation_of(node: Node) -> Activation | None:
-    """Return the activation that a node applies to its first input, whatever its form; None when it is something else."""
+    """Return the activation that a node applies to its first input, in whatever form; None when it has none."""
     if node.is_preset("activation") or (node.domain == "com.microsoft" and node.op == "Gelu"):
         attrs = {"activation": "gelu", **node.attrs}
         return Activation(attrs["activation"], attrs.get("alpha", 0.0), attrs.get("beta", 0.0))

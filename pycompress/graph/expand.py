@@ -107,7 +107,7 @@ class _Expander:
             value = spell(activation, value, speller)
             self.nodes += speller.nodes
         last = value.producer
-        assert last is not None  # noqa: S101 - every format appends at least one node
+        assert last is not None
         last.outputs[0] = node.output
         node.output.producer = last
         if node.name:
@@ -124,7 +124,7 @@ class _Expander:
         inputs = [None if v is None else self.dequantized(v) for v in (x, w, bias)]
         op = "Conv" if node.op == "conv" else "ConvTranspose"
         value = self.result(op, inputs[: 2 + (bias is not None)], node.output.name, **attrs)
-        assert value.producer is not None  # noqa: S101
+        assert value.producer is not None
         value.producer.name = self.names.fresh(node.name or f"{node.output.name}_{op}")
         value.producer.metadata = dict(node.metadata)
         if node.attrs.get("dynamic"):
@@ -133,8 +133,8 @@ class _Expander:
 
     def linear(self, node: Node) -> None:
         x, w, bias, residual = (node.input(i) for i in range(4))
-        assert x is not None  # noqa: S101
-        assert w is not None  # noqa: S101
+        assert x is not None
+        assert w is not None
         stem = node.output.name
         if node.attrs.get("dynamic") and isinstance(w.const, Quantized):
             value = self.integer_product(x, w, stem)
@@ -150,7 +150,7 @@ class _Expander:
     def integer_product(self, x: Value, w: Value, stem: str) -> Value:
         """Append x·W with x quantized as ONNX DynamicQuantizeLinear does, W as integers."""
         q = w.const
-        assert isinstance(q, Quantized)  # noqa: S101
+        assert isinstance(q, Quantized)
         if x not in self.quantized_inputs:
             stems = ("quantized", "scale", "zero_point")
             made = tuple(Value(self.names.fresh(f"{x.name}_{s}")) for s in stems)
@@ -167,12 +167,12 @@ class _Expander:
 
     def embedding(self, node: Node) -> None:
         table, indices = node.inputs
-        assert table is not None  # noqa: S101
+        assert table is not None
         value = self.result("Gather", [self.dequantized(table), indices], node.output.name, axis=0)
         self.finish(node, value, None)
 
     def activation(self, node: Node) -> None:
-        assert node.inputs[0] is not None  # noqa: S101
+        assert node.inputs[0] is not None
         self.finish(node, node.inputs[0], None)
 
 

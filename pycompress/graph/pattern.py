@@ -5,11 +5,11 @@ A pattern is a nested tuple, the operator first, then one item for each input::
     ("Add", ("product=MatMul", "x", "W"), "b")
 
 - ``"product=MatMul|Gemm"``: a node of one of these operators, known as `product` to the rule's functions;
-  ``"pycompress.linear"`` is a preset node. A tuple matches the first output of a node; ``"MatMul:1"`` matches the second.
+  ``"pycompress.linear"`` is a preset node. A tuple matches the first output of a node; ``"MatMul:1"`` the second.
 - ``"*dql=DynamicQuantizeLinear"``: a node whose outputs others may read too. Without the star, a node inside the
   pattern must serve this match alone, since it goes away.
-- ``"x"``: any value; ``"W"``, in capitals, a constant; ``"b?"`` or ``"B?"`` may be left out; a number is a constant that
-  holds just that number. A name that stands twice must be one value, or one node.
+- ``"x"``: any value; ``"W"``, in capitals, a constant; ``"b?"`` or ``"B?"`` may be left out; a number is a constant
+  that holds just that number. A name that stands twice must be one value, or one node.
 
 Add, Mul and their like match in both orders.
 """

@@ -228,10 +228,15 @@ def _slice(shapes: Shapes, node: Node) -> Shape | None:
         bounds = starts[i], None if ends is None else ends[i], 1 if steps is None else steps[i]
         if node.input(4) is not None and steps is None:
             out[at] = None
-        elif bounds[0] == 0 and bounds[2] == 1 and isinstance(bounds[1], int) and bounds[1] >= _NO_END:
+        elif (
+            bounds[0] == 0
+            and bounds[2] == 1
+            and isinstance(bounds[1], int)
+            and bounds[1] >= _NO_END
+        ):
             out[at] = size
-        elif isinstance(size, int) and all(isinstance(b, int) for b in bounds):
-            out[at] = len(range(size)[slice(*bounds)])
+        elif isinstance(size, int) and (cut := [b for b in bounds if isinstance(b, int)])[2:]:
+            out[at] = len(range(size)[cut[0] : cut[1] : cut[2]])
         else:
             out[at] = None
     return tuple(out)
@@ -286,13 +291,77 @@ def _split(shapes: Shapes, node: Node) -> list[Shape | None]:
     return [(*x[:axis], size, *x[axis + 1 :]) for size in sizes or [None] * count]
 
 
-_SAME = """Relu Sigmoid Tanh HardSwish HardSigmoid LeakyRelu Elu Selu Celu Softplus Softsign Gelu Mish Erf Exp Log Sqrt
-Reciprocal Neg Abs Sign Floor Ceil Round Sin Cos Clip Cast Identity Dropout Softmax LogSoftmax Hardmax
-BatchNormalization LayerNormalization InstanceNormalization GroupNormalization LpNormalization Not CumSum Trilu
-QuantizeLinear DequantizeLinear DynamicQuantizeLinear pycompress.activation""".split()
-_BROADCAST = """Add Sub Mul Div Pow Mod Min Max Sum Mean Where And Or Xor Equal Less LessOrEqual Greater GreaterOrEqual
-PRelu BitShift""".split()
-_REDUCTIONS = "L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare".split()
+_SAME = [
+    "Relu",
+    "Sigmoid",
+    "Tanh",
+    "HardSwish",
+    "HardSigmoid",
+    "LeakyRelu",
+    "Elu",
+    "Selu",
+    "Celu",
+    "Softplus",
+    "Softsign",
+    "Gelu",
+    "Mish",
+    "Erf",
+    "Exp",
+    "Log",
+    "Sqrt",
+    "Reciprocal",
+    "Neg",
+    "Abs",
+    "Sign",
+    "Floor",
+    "Ceil",
+    "Round",
+    "Sin",
+    "Cos",
+    "Clip",
+    "Cast",
+    "Identity",
+    "Dropout",
+    "Softmax",
+    "LogSoftmax",
+    "Hardmax",
+    "BatchNormalization",
+    "LayerNormalization",
+    "InstanceNormalization",
+    "GroupNormalization",
+    "LpNormalization",
+    "Not",
+    "CumSum",
+    "Trilu",
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "pycompress.activation",
+]
+_BROADCAST = [
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Pow",
+    "Mod",
+    "Min",
+    "Max",
+    "Sum",
+    "Mean",
+    "Where",
+    "And",
+    "Or",
+    "Xor",
+    "Equal",
+    "Less",
+    "LessOrEqual",
+    "Greater",
+    "GreaterOrEqual",
+    "PRelu",
+    "BitShift",
+]
+_REDUCTIONS = ["L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare"]
 
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(_SAME, _same),

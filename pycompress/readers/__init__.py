@@ -35,6 +35,6 @@ def read(model: str | os.PathLike[str] | bytes | bytearray | memoryview | ModelP
     OSError
         When the file cannot be read.
     """
-    from pycompress.readers.onnx import read_onnx  # noqa: PLC0415 - importing onnx takes 0.1 s
+    from pycompress.readers.onnx import read_onnx
 
     return read_onnx(model)

@@ -239,7 +239,8 @@ def test_a_session_draws_in_no_heavy_modules(tmp_path):
         "heavy = {'rich', 'typer', 'matplotlib', 'onnx.reference'} & set(sys.modules);"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
-    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+    # Not from the checkout: its source tree would come before the installed package.
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, cwd=tmp_path)
 
 
 def test_a_big_tensor_may_say_where_it_lies():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-
 from pycompress.graph.dims import broadcast
 from pycompress.graph.edit import Edit
 from pycompress.graph.shapes import infer_shapes
@@ -55,7 +54,9 @@ def _unchanged(edit: Edit, shapes: Shapes, node: Node) -> Value | None:
             same = _equal(shapes.shape(x), shapes.shape(node.output))
         case "Slice":
             steps = node.input(4)
-            forward = steps is None or (steps.const is not None and bool((steps.array() == 1).all()))
+            forward = steps is None or (
+                steps.const is not None and bool((steps.array() == 1).all())
+            )
             same = forward and _equal(shapes.shape(x), shapes.shape(node.output))
     return x if same else None
 

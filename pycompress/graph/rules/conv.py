@@ -25,9 +25,8 @@ def _refuse(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
         node.attrs.get("group", 1) > 1
         and node.op == "ConvTranspose"
         and isinstance(w.const, Quantized)
-    ):
-        if w.const.axis is not None:
-            return "the scales of its weight cover one group, not all output channels"
+    ) and w.const.axis is not None:
+        return "the scales of its weight cover one group, not all output channels"
     reason = why_not_weight(w, None, axis)
     if reason is None and bias is not None and bias.const is None:
         reason = f"its bias '{bias.name}' is computed at run time"
@@ -93,7 +92,7 @@ def _all_pads(match: Match) -> np.ndarray | None:
 
 def _replace_pad(edit: Edit, match: Match) -> None:
     conv, pads = match.root, _all_pads(match)
-    assert pads is not None  # noqa: S101 - refused above
+    assert pads is not None
     own = conv.attrs.get("pads") or [0] * (2 * pads.shape[1] - 4)
     conv.attrs["pads"] = [int(a) + int(b) for a, b in zip(own, pads[:, 2:].ravel(), strict=True)]
     conv.attrs["auto_pad"] = "NOTSET"

@@ -15,6 +15,7 @@ from pycompress.graph.rules.conv import geometry
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
+    from pycompress.graph.ir import Value
 
 _FLOAT = 1  # TensorProto.FLOAT
 
@@ -67,7 +68,7 @@ def _refuse(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
 
 def _replace(edit: Edit, match: Match) -> None:
     weight = _weight(match)
-    assert isinstance(weight, Quantized)  # noqa: S101 - refused above
+    assert isinstance(weight, Quantized)
     product = match.nodes["product"]
     w = edit.constant(match["W"].name, weight)
     is_conv = product.op == "ConvInteger"
@@ -87,9 +88,9 @@ def _refuse_contrib(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
 
 def _replace_contrib(edit: Edit, match: Match) -> None:
     weight, bias = _weight(match), match.get("bias")
-    assert isinstance(weight, Quantized)  # noqa: S101 - refused above
+    assert isinstance(weight, Quantized)
     w = edit.constant(match["W"].name, weight)
-    inputs = [match["x"], w, *([] if bias is None else [bias])]
+    inputs: list[Value | None] = [match["x"], w, *([] if bias is None else [bias])]
     edit.supersede(match.root, "linear", inputs, {"dynamic": True}, PRESET)
 
 

@@ -51,7 +51,7 @@ def _refuse_gemm(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
 
 
 def _replace_gemm(edit: Edit, match: Match) -> None:
-    """alpha * A' · B' + beta * C: all but A' · B' goes into constants where C is one number per column."""
+    """Alpha * A' · B' + beta * C: all but A' · B' goes into constants where C is one number per column."""
     root = match.root
     attrs, x, w, c = root.attrs, match["x"], match["w"], match.get("c")
     if attrs.get("transA"):
@@ -66,7 +66,7 @@ def _replace_gemm(edit: Edit, match: Match) -> None:
     if c is None or beta == 0:
         edit.supersede(root, "linear", [x, w], {}, PRESET)
         return
-    assert w.shape is not None  # noqa: S101 - it is a constant
+    assert w.shape is not None
     if isinstance(c.const, Quantized) and c.const.shape == w.shape[1:] and beta == 1:
         edit.supersede(root, "linear", [x, w, c], {}, PRESET)
         return

@@ -54,7 +54,7 @@ def _refuse_transpose(edit: Edit, match: Match) -> str | None:
 
 def _replace_transpose(edit: Edit, match: Match) -> None:
     q = match["W"].const
-    assert isinstance(q, Quantized)  # noqa: S101 - refused above
+    assert isinstance(q, Quantized)
     perm = match.root.attrs.get("perm") or list(range(q.data.ndim))[::-1]
     axis = None if q.axis is None else list(perm).index(q.axis)
     data = np.ascontiguousarray(q.data.transpose(perm))

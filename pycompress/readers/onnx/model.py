@@ -83,7 +83,7 @@ def _to_graph(proto: ModelProto, tensors: Tensors) -> Graph:
 
 def _inline(proto: ModelProto) -> ModelProto:
     """Replace calls of the model's own functions by their bodies."""
-    from onnx import inliner  # noqa: PLC0415 - few models have functions
+    from onnx import inliner
 
     try:
         return inliner.inline_local_functions(proto)

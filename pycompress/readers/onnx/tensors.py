@@ -38,7 +38,7 @@ except ImportError:  # onnx before 1.17 does not bring it
 else:
     DTYPES[TensorProto.BFLOAT16] = np.dtype(ml_dtypes.bfloat16)
 
-_FIELDS = {
+_FIELDS: dict[int, str] = {
     TensorProto.FLOAT: "float_data",
     TensorProto.DOUBLE: "double_data",
     TensorProto.INT64: "int64_data",

@@ -22,7 +22,7 @@ CANONICAL = 18
 
 Upgrade: TypeAlias = Callable[[Site], None]
 
-_REDUCTIONS = "L1 L2 LogSum LogSumExp Max Mean Min Prod SumSquare".split()
+_REDUCTIONS = ["L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare"]
 
 UPGRADES: dict[str, tuple[tuple[int, Upgrade], ...]] = {
     "BatchNormalization": ((9, forms.spatial_only), (14, forms.one_output)),
