@@ -156,7 +156,9 @@ def _slice(node: Node, inputs: Inputs) -> Array:
     for i, axis in enumerate(at):
         step = 1 if steps is None else int(steps[i])
         start, end = int(starts[i]), int(ends[i])
-        if step < 0 and end < -x.shape[axis]:  # behind the first element, which NumPy writes as None
+        if (
+            step < 0 and end < -x.shape[axis]
+        ):  # behind the first element, which NumPy writes as None
             index[axis] = slice(start, None, step)
         else:
             index[axis] = slice(start, end, step)

@@ -228,7 +228,12 @@ def _slice(shapes: Shapes, node: Node) -> Shape | None:
         bounds = starts[i], None if ends is None else ends[i], 1 if steps is None else steps[i]
         if node.input(4) is not None and steps is None:
             out[at] = None
-        elif bounds[0] == 0 and bounds[2] == 1 and isinstance(bounds[1], int) and bounds[1] >= _NO_END:
+        elif (
+            bounds[0] == 0
+            and bounds[2] == 1
+            and isinstance(bounds[1], int)
+            and bounds[1] >= _NO_END
+        ):
             out[at] = size
         elif isinstance(size, int) and all(isinstance(b, int) for b in bounds):
             out[at] = len(range(size)[slice(*bounds)])

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from pycompress.graph.ir import Node, Value
 
 _SAMPLES = 32
-_RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
+_RANDOM = {
+    "RandomNormal",
+    "RandomUniform",
+    "RandomNormalLike",
+    "RandomUniformLike",
+    "Multinomial",
+    "Bernoulli",
+}
 
 
 def share_constants(edit: Edit) -> None:

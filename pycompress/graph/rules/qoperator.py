@@ -30,9 +30,7 @@ def _float(
     return _dequantized(edit, x, scale, zero, axis)
 
 
-def _dequantized(
-    edit: Edit, x: Value, scale: Value, zero: Value | None, axis: int | None
-) -> Value:
+def _dequantized(edit: Edit, x: Value, scale: Value, zero: Value | None, axis: int | None) -> Value:
     inputs: list[Value | None] = [x, scale, *([] if zero is None else [zero])]
     per_axis = axis is not None and scale.const is not None and scale.array().size > 1
     attrs = {"axis": axis} if per_axis else {}
@@ -48,7 +46,9 @@ def _dequantized(
 def _finish(edit: Edit, match: Match, op: str, inputs: list[Value], attrs: dict[str, Any]) -> None:
     """Let the float operator and a QuantizeLinear behind it compute what the root computed."""
     root = match.root
-    out = Value(edit.names.fresh(f"{root.output.name}_float"), np.dtype(np.float32), root.output.shape)
+    out = Value(
+        edit.names.fresh(f"{root.output.name}_float"), np.dtype(np.float32), root.output.shape
+    )
     node = Node(op, list(inputs), [out], attrs, name=edit.names.fresh(f"{root.name}_{op}"))
     edit.add(node)
     if match.get("y_scale") is None:  # QGemm may leave its result in float
@@ -151,7 +151,12 @@ _Y = ("y_scale", "y_zero?")
 RULES = (
     Rule("QLinearConv -> QDQ", ("QLinearConv", *_X, *_W, *_Y, "bias?"), _conv, _refuse_bias),
     Rule("QLinearMatMul -> QDQ", ("QLinearMatMul", *_X, *_W, *_Y), _matmul),
-    Rule("QGemm -> QDQ", (f"{_MS}QGemm", *_X, *_W, "bias?", "y_scale?", "y_zero?"), _gemm, _refuse_bias),
+    Rule(
+        "QGemm -> QDQ",
+        (f"{_MS}QGemm", *_X, *_W, "bias?", "y_scale?", "y_zero?"),
+        _gemm,
+        _refuse_bias,
+    ),
     Rule("QLinearAdd -> QDQ", (f"{_MS}QLinearAdd|{_MS}QLinearMul", *_X, *_W, *_Y), _binary),
     Rule(
         "QLinearSigmoid -> QDQ",
