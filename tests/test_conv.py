@@ -9,7 +9,7 @@ import pytest
 
 import pycompress as pc
 from tests import oracle_conv as oracle
-from tests.program_harness import program, run
+from tests.native import program, run
 
 
 @dataclass(frozen=True)

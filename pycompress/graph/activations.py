@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pycompress.graph.ir import PRESET, Node, Value
+from pycompress.graph.ir import Node, Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,19 @@ _PLAIN = {
     "Softplus": SOFTPLUS,
 }
 _WITH_ALPHA = {"LeakyRelu": ("leaky_relu", 0.01), "Elu": ("elu", 1.0)}
+
+ACTIVATION_OPS = "|".join(
+    [
+        *_PLAIN,
+        *_WITH_ALPHA,
+        "HardSigmoid",
+        "Gelu",
+        "Clip",
+        "pycompress.activation",
+        "com.microsoft.Gelu",
+    ]
+)
+"""The operators that `activation_of` looks at, as a pattern names them."""
 
 
 def activation_of(node: Node) -> Activation | None:
@@ -134,6 +147,39 @@ def spell(activation: Activation, x: Value, to: Speller) -> Value:
     raise ValueError(msg)
 
 
-def preset(activation: Activation, x: Value, output: Value, name: str) -> Node:
-    """Return an `activation` node."""
-    return Node("activation", [x], [output], activation.attrs(), PRESET, name)
+def compute(activation: Activation, x: np.ndarray) -> np.ndarray:
+    """Apply an activation to a float32 array; computed in float64, rounded once."""
+    wide = x.astype(np.float64)
+    name, alpha, beta = activation
+    with np.errstate(over="ignore", invalid="ignore"):
+        match name:
+            case "relu":
+                result = np.maximum(wide, 0)
+            case "clip":
+                result = np.clip(wide, alpha, beta)
+            case "leaky_relu":
+                result = np.where(wide < 0, alpha * wide, wide)
+            case "elu":
+                result = np.where(wide < 0, alpha * np.expm1(wide), wide)
+            case "sigmoid":
+                result = 1 / (1 + np.exp(-wide))
+            case "silu":
+                result = wide / (1 + np.exp(-wide))
+            case "tanh":
+                result = np.tanh(wide)
+            case "softplus":
+                result = np.logaddexp(wide, 0)
+            case "hard_sigmoid":
+                result = np.clip(alpha * wide + beta, 0, 1)
+            case "hard_swish":
+                result = wide * np.clip(wide / 6 + 0.5, 0, 1)
+            case "gelu":
+                erf = np.array([math.erf(v) for v in (wide / math.sqrt(2)).ravel()])
+                result = wide * 0.5 * (1 + erf.reshape(wide.shape))
+            case "gelu_tanh":
+                inner = math.sqrt(2 / math.pi) * (wide + 0.044715 * wide**3)
+                result = wide * 0.5 * (1 + np.tanh(inner))
+            case _:
+                msg = f"there is no activation '{name}'"
+                raise ValueError(msg)
+    return result.astype(np.float32)

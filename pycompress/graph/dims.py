@@ -50,19 +50,19 @@ def ceil_divided(dim: Dim, number: int) -> Dim:
 
 
 def product(dims: Sequence[Dim]) -> Dim:
-    """Return the product of some dimensions, where it is a number or one name."""
+    """Return the product of some dimensions."""
     return quotient(dims, ())
 
 
 def quotient(above: Sequence[Dim], below: Sequence[Dim]) -> Dim:
-    """Return the product of `above` divided by that of `below`; None unless it comes out as a number or one name."""
+    """Return the product of `above` divided by that of `below`; None where that does not come out."""
     names = [d for d in above if isinstance(d, str)]
     for dim in below:
         if isinstance(dim, str):
             if dim not in names:
                 return None
             names.remove(dim)
-    if None in above or None in below or len(names) > 1:
+    if None in above or None in below:
         return None
     top = math.prod(d for d in above if isinstance(d, int))
     bottom = math.prod(d for d in below if isinstance(d, int))
@@ -70,7 +70,8 @@ def quotient(above: Sequence[Dim], below: Sequence[Dim]) -> Dim:
         return None
     if not names:
         return top // bottom
-    return times(names[0], top // bottom)
+    joined = names[0] if len(names) == 1 else "*".join(f"({n})" for n in sorted(names))
+    return times(joined, top // bottom)
 
 
 def broadcast(*shapes: Shape | None) -> Shape | None:

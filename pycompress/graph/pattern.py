@@ -170,23 +170,27 @@ def _match_node(edit: Edit, op: _Op, node: Node, match: Match) -> Iterator[Match
     if any(v is not None for v in inputs[len(op.inputs) :]):
         return
     padded = [*inputs, *[None] * (len(op.inputs) - len(inputs))][: len(op.inputs)]
-    yield from _match_inputs(edit, op.inputs, padded, match)
+    yield from _match_inputs(edit, op.inputs, padded, node, match)
     if node.op in _COMMUTES and not node.domain and len(padded) == 2 and padded[0] is not padded[1]:
-        yield from _match_inputs(edit, op.inputs, padded[::-1], match)
+        yield from _match_inputs(edit, op.inputs, padded[::-1], node, match)
 
 
 def _match_inputs(
-    edit: Edit, items: tuple[_Op | _Leaf, ...], values: list[Value | None], match: Match
+    edit: Edit,
+    items: tuple[_Op | _Leaf, ...],
+    values: list[Value | None],
+    reader: Node,
+    match: Match,
 ) -> Iterator[Match]:
     if not items:
         yield match
         return
-    for extended in _match_value(edit, items[0], values[0], match):
-        yield from _match_inputs(edit, items[1:], values[1:], extended)
+    for extended in _match_value(edit, items[0], values[0], reader, match):
+        yield from _match_inputs(edit, items[1:], values[1:], reader, extended)
 
 
 def _match_value(
-    edit: Edit, item: _Op | _Leaf, value: Value | None, match: Match
+    edit: Edit, item: _Op | _Leaf, value: Value | None, reader: Node, match: Match
 ) -> Iterator[Match]:
     if isinstance(item, _Op):
         node = edit.producer(value)
@@ -210,7 +214,7 @@ def _match_value(
     if item.constant and value.const is None:
         return
     if item.number is not None:
-        if _is_number(value, item.number):
+        if _is_number(value, item.number) and not _adds_axes(value, reader):
             yield match
         return
     if match.values.get(item.name, value) is value:
@@ -228,3 +232,10 @@ def _is_number(value: Value, number: float) -> bool:
         return False
     found = float(value.const.reshape(()))
     return abs(found - number) <= _CLOSE * abs(number)
+
+
+def _adds_axes(number: Value, reader: Node) -> bool:
+    """Tell whether a number written as [[[2.]]] might give a result more axes than the tensor has."""
+    rank = len(number.shape or ())
+    others = [v.shape for v in reader.inputs if v is not None and v is not number]
+    return rank > 0 and not any(s is not None and len(s) >= rank for s in others)

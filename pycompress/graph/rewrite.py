@@ -1,23 +1,19 @@
-"""The engine that applies rules, and `to_formats`, which brings a graph into the preset formats."""
+"""`to_formats`: bringing the nodes of a graph into the preset formats, and saying what became of each."""
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pycompress.graph.apply import apply_rules
 from pycompress.graph.edit import Edit, edit_everywhere
-from pycompress.graph.pattern import matches, why_not
 from pycompress.graph.rules import FORMAT_STAGES
 from pycompress.graph.rules.qoperator import expand_concats
 from pycompress.graph.rules.quantized import restore
 from pycompress.graph.shapes import infer_shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from pycompress.graph.ir import Graph, Node
-    from pycompress.graph.pattern import Rule
 
 
 @dataclass(frozen=True)
@@ -48,39 +44,6 @@ class Rewrite:
 
     graph: Graph
     decisions: list[Decision]
-
-
-def apply_rules(edit: Edit, rules: Sequence[Rule]) -> None:
-    """Apply rules until none fits any more; a node that a rule made is looked at again, and so are its readers."""
-    by_op: dict[tuple[str, str], list[Rule]] = {}
-    for rule in rules:
-        for op in rule.root.ops:
-            by_op.setdefault(op, []).append(rule)
-    queue = deque(edit.nodes())
-    queued = set(queue)
-    edit.added.clear()
-    while queue:
-        node = queue.popleft()
-        queued.discard(node)
-        candidates = by_op.get((node.domain, node.op), ())
-        if candidates and edit.owns(node) and _apply_first(edit, candidates, node):
-            changed = list(edit.added)
-            changed += [r for n in changed for v in n.outputs for r in edit.readers(v)]
-            edit.added.clear()
-            fresh = [n for n in dict.fromkeys(changed) if n not in queued]
-            queue.extend(fresh)
-            queued.update(fresh)
-
-
-def _apply_first(edit: Edit, rules: Iterable[Rule], node: Node) -> bool:
-    for rule in rules:
-        for match in matches(edit, rule, node):
-            reason = why_not(edit, rule, match)
-            if reason is None:
-                rule.replace(edit, match)
-                return True
-            edit.refused[node] = reason
-    return False
 
 
 def to_formats(graph: Graph) -> Rewrite:

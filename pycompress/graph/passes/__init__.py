@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pycompress.graph.apply import apply_rules
 from pycompress.graph.edit import Edit, edit_everywhere
 from pycompress.graph.passes.fold import fold_constants
 from pycompress.graph.passes.identities import drop_identities
 from pycompress.graph.passes.inline import inline_conditions
 from pycompress.graph.passes.share import share_constants, share_results
+from pycompress.graph.rules import SIMPLIFY_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycompress.graph.ir import Graph
+
+
+def use_rules(edit: Edit) -> None:
+    """Recognise functions that are spelled out; take scales, shifts and padding into the products."""
+    apply_rules(edit, SIMPLIFY_RULES)
+
 
 PASSES: tuple[Callable[[Edit], None], ...] = (
     fold_constants,
@@ -23,6 +31,7 @@ PASSES: tuple[Callable[[Edit], None], ...] = (
     share_results,
     fold_constants,
     drop_identities,
+    use_rules,
 )
 """What `simplify` does, in order."""
 

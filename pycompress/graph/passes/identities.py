@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pycompress.graph.dims import broadcast
 from pycompress.graph.edit import Edit
 from pycompress.graph.shapes import infer_shapes
@@ -47,6 +49,9 @@ def _unchanged(edit: Edit, shapes: Shapes, node: Node) -> Value | None:
             same = perm is not None and list(perm) == sorted(perm)
         case "Concat" | "Sum" | "Max" | "Min" | "Mean":
             same = len(node.inputs) == 1
+        case "Mul" | "Div" | "Add" | "Sub":
+            neutral = 1 if node.op in {"Mul", "Div"} else 0
+            return _beside(shapes, node, neutral)
         case "Pad":
             pads = node.input(1)
             same = pads is not None and pads.const is not None and not pads.array().any()
@@ -59,6 +64,19 @@ def _unchanged(edit: Edit, shapes: Shapes, node: Node) -> Value | None:
             )
             same = forward and _equal(shapes.shape(x), shapes.shape(node.output))
     return x if same else None
+
+
+def _beside(shapes: Shapes, node: Node, neutral: float) -> Value | None:
+    """Return the operand that stands beside the neutral number."""
+    places = (1, 0) if node.op in {"Mul", "Add"} else (1,)
+    for place in places:
+        number, other = node.inputs[place], node.inputs[1 - place]
+        if number is None or other is None or not isinstance(number.const, np.ndarray):
+            continue
+        same = number.const.size > 0 and bool((number.const == neutral).all())
+        if same and _equal(shapes.shape(other), shapes.shape(node.output)):
+            return other
+    return None
 
 
 def _equal(a: Shape | None, b: Shape | None) -> bool:

@@ -1,19 +1,27 @@
 """The rules, in the order in which they are applied: each stage runs until none of its rules fits."""
 
 from pycompress.graph.rules import (
+    affine,
     conv,
     dynamic,
     embedding,
     epilogue,
     linear,
+    moves,
+    onehot,
     qoperator,
     quantized,
+    spellings,
 )
+
+SIMPLIFY_RULES = (*spellings.RULES, *affine.RULES, conv.PAD)
+"""What `simplify` looks for among the standard operators."""
 
 FORMAT_STAGES = (
     qoperator.RULES,
-    (*dynamic.RULES, *quantized.RULES),
+    (*dynamic.RULES, *quantized.RULES, *spellings.RULES),
+    onehot.RULES,
     (*linear.RULES, *conv.RULES, *embedding.RULES),
-    epilogue.RULES,
+    (*epilogue.RULES, *moves.RULES, *embedding.EPILOGUE),
 )
 """Stages of `to_formats`."""

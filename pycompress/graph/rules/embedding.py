@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pycompress.graph.activations import ACTIVATION_OPS, activation_of, compute
 from pycompress.graph.ir import PRESET, Quantized
 from pycompress.graph.pattern import Match, Rule
+from pycompress.graph.rules.weights import per_channel
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
@@ -48,6 +50,54 @@ def _replace_quantized(edit: Edit, match: Match) -> None:
     table = edit.constant(match["TABLE"].name, quantized)
     edit.supersede(match.root, "embedding", [table, match["indices"]], {}, PRESET)
 
+
+_LARGEST = 1 << 20  # elements of a table that a function is applied to now
+
+
+def _refuse_table(edit: Edit, match: Match) -> str | None:
+    table = match["TABLE"]
+    if not isinstance(table.const, np.ndarray) or len(edit.readers(table)) > 1:
+        return f"its table '{table.name}' is in integers or serves another node too"
+    if table.const.size > _LARGEST:
+        return f"its table '{table.name}' is large"
+    if match.root.op == "Add":
+        shape = match.root.output.shape
+        rank, columns = None if shape is None else len(shape), table.const.shape[1]
+        constant = match["C"].const
+        if constant is None or per_channel(constant, columns, rank=rank, axis=-1) is None:
+            return f"'{match['C'].name}' is not one number for each column"
+    elif activation_of(match.root) is None:
+        return "its bounds are not constant numbers"
+    return None
+
+
+def _replace_table(edit: Edit, match: Match) -> None:
+    """f(table[i]) -> f(table)[i]."""
+    table, activation = match.array("TABLE"), activation_of(match.root)
+    if activation is not None:
+        result = compute(activation, table)
+    else:
+        shape = match.root.output.shape
+        rank = None if shape is None else len(shape)
+        added = per_channel(match["C"].const, table.shape[1], rank=rank, axis=-1)  # type: ignore[arg-type]
+        assert added is not None
+        result = table + added
+    rows = edit.constant(match["TABLE"].name, result)
+    edit.supersede(match.root, "embedding", [rows, match["indices"]], {}, PRESET)
+
+
+_EMBEDDING = ("rows=pycompress.embedding", "TABLE", "indices")
+
+EPILOGUE = (
+    Rule("embedding + row -> embedding", ("Add", _EMBEDDING, "C"), _replace_table, _refuse_table),
+    Rule(
+        "activation of an embedding -> embedding",
+        (ACTIVATION_OPS, _EMBEDDING, "low?", "high?"),
+        _replace_table,
+        _refuse_table,
+    ),
+)
+"""What may be computed once for each row of the table instead of once for each index."""
 
 RULES = (
     Rule("Gather of a table -> embedding", ("Gather", "table", "indices"), _replace, _refuse),

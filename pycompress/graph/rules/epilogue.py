@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pycompress.graph.activations import activation_of
+from pycompress.graph.activations import ACTIVATION_OPS, activation_of
 from pycompress.graph.ir import PRESET, Quantized
 from pycompress.graph.pattern import Match, Rule
 from pycompress.graph.rules.weights import per_channel
@@ -108,10 +108,6 @@ def _extend(edit: Edit, match: Match, inputs: list[Value | None], product: Node)
     return node
 
 
-_ACTIVATIONS = (
-    "Relu|Sigmoid|Tanh|HardSwish|Softplus|LeakyRelu|Elu|HardSigmoid|Gelu|Clip|pycompress.activation"
-)
-
 RULES = (
     Rule("+ bias", ("Add", (_PRODUCT, "x", "w", "b?"), "B"), _replace_bias, _refuse_bias),
     Rule(
@@ -122,7 +118,7 @@ RULES = (
     ),
     Rule(
         "activation",
-        (_ACTIVATIONS, (_PRODUCT, "x", "w", "b?", "r?"), "low?", "high?"),
+        (ACTIVATION_OPS, (_PRODUCT, "x", "w", "b?", "r?"), "low?", "high?"),
         _replace_activation,
         _refuse_activation,
     ),

@@ -1,0 +1,200 @@
+"""Scales and shifts behind a product with constant weights -> into the weights and the bias.
+
+BatchNormalization, Mul, Div, Add and Sub by one number for each output channel. The products are of the standard
+operators: a weight that a DequantizeLinear makes is not constant here, and stays in its integers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pycompress.graph.pattern import Match, Rule
+from pycompress.graph.rules.weights import per_channel
+
+if TYPE_CHECKING:
+    from pycompress.graph.edit import Edit
+    from pycompress.graph.ir import Node, Value
+
+_CONV = "product=Conv|ConvTranspose"
+
+
+def _channels(match: Match) -> int:
+    w, node = match.array("W"), match.nodes["product"]
+    if node.op == "ConvTranspose":
+        return int(w.shape[1] * node.attrs.get("group", 1))
+    if node.op == "Conv":
+        return int(w.shape[0])
+    return int(w.shape[0 if node.attrs.get("transB") else 1])
+
+
+def _shape_of(match: Match) -> tuple[int | None, int]:
+    """Return the rank of the product's result (None = unknown) and its channel axis, from the end."""
+    node = match.nodes["product"]
+    if node.op in {"Conv", "ConvTranspose"}:
+        rank = match.array("W").ndim
+        return rank, 1 - rank
+    if node.op == "Gemm":
+        return 2, -1
+    shape = node.output.shape
+    return (None if shape is None else len(shape)), -1
+
+
+def _factors(match: Match) -> tuple[np.ndarray, np.ndarray] | str:
+    """Return what the root multiplies by and what it adds, for each channel, in float64; or why it doesn't."""
+    root, count = match.root, _channels(match)
+    one, zero = np.ones(count), np.zeros(count)
+    if root.op == "BatchNormalization":
+        parts = [match.array(n) for n in ("GAMMA", "BETA", "MEAN", "VAR")]
+        if any(p.shape != (count,) or p.dtype != np.float32 for p in parts):
+            return "its statistics are not one float32 number for each channel"
+        gamma, beta, mean, var = (p.astype(np.float64) for p in parts)
+        scale = gamma / np.sqrt(var + root.attrs.get("epsilon", 1e-5))
+        return scale, beta - mean * scale
+    rank, axis = _shape_of(match)
+    constant = match["C"].const
+    number = None if constant is None else per_channel(constant, count, rank=rank, axis=axis)
+    if number is None:
+        return f"'{match['C'].name}' is not one number for each channel"
+    number = number.astype(np.float64)
+    match root.op:
+        case "Mul":
+            return number, zero
+        case "Div":
+            return 1 / number, zero
+        case "Add":
+            return one, number
+    return one, -number
+
+
+def _folded(match: Match) -> tuple[np.ndarray, np.ndarray | None] | str:
+    """Return the new weight and bias in float32, or a reason why there are none."""
+    node, w, b = match.nodes["product"], match.array("W"), match.get("B")
+    with np.errstate(all="ignore"):
+        factors = _factors(match)
+        if isinstance(factors, str):
+            return factors
+        scale, shift = factors
+        bias = np.zeros(_channels(match)) if b is None else _own_bias(match)
+        if bias is None:
+            return f"its bias '{match['B'].name}' is not one number for each channel"
+        folded = (w * _along(node, w, scale)).astype(np.float32)
+        bias = (bias * scale + shift).astype(np.float32)
+    if np.isfinite(w).all() and not (np.isfinite(folded).all() and np.isfinite(bias).all()):
+        return "its factors are not finite"
+    return folded, bias if b is not None or bias.any() else None
+
+
+def _own_bias(match: Match) -> np.ndarray | None:
+    node, constant, count = match.nodes["product"], match["B"].const, _channels(match)
+    if node.op != "Gemm":
+        return match.array("B").astype(np.float64) if match["B"].shape == (count,) else None
+    if constant is None:
+        return None
+    bias = per_channel(constant, count, rank=2, axis=-1)
+    return None if bias is None else bias.astype(np.float64) * node.attrs.get("beta", 1.0)
+
+
+def _along(node: Node, w: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Shape one factor for each output channel so that it multiplies the weight."""
+    behind = [1] * (w.ndim - 2)
+    if node.op == "Conv":
+        return scale.reshape([-1, 1, *behind])
+    if node.op == "ConvTranspose":  # [I, O / group, ...]: each group of inputs has its own outputs
+        group = int(node.attrs.get("group", 1))
+        by_group = scale.reshape(group, 1, -1)
+        rows = np.broadcast_to(by_group, (group, w.shape[0] // group, w.shape[1]))
+        return rows.reshape([w.shape[0], w.shape[1], *behind])
+    return scale.reshape([-1, 1] if node.attrs.get("transB") else [1, -1])
+
+
+def _refuse(edit: Edit, match: Match) -> str | None:
+    w, product = match["W"], match.nodes["product"]
+    if not isinstance(w.const, np.ndarray) or w.const.dtype != np.float32:
+        return f"its weight '{w.name}' is not of type float32"
+    if len(edit.readers(w)) > 1:
+        return f"its weight '{w.name}' serves another node too"
+    if product.op in {"MatMul", "Gemm"} and w.const.ndim != 2:
+        return f"its weight '{w.name}' is not a matrix"
+    if (
+        product.op == "MatMul"
+        and match.root.op == "BatchNormalization"
+        and _shape_of(match)[0] != 2
+    ):
+        return "its channels are not known to be on the last axis"
+    folded = _folded(match)
+    return folded if isinstance(folded, str) else None
+
+
+def _replace(edit: Edit, match: Match) -> None:
+    product, folded = match.nodes["product"], _folded(match)
+    assert not isinstance(folded, str)
+    weight, bias = folded
+    inputs: list[Value | None] = [match["x"], edit.constant(match["W"].name, weight)]
+    if bias is not None:
+        inputs.append(edit.constant(f"{match['W'].name}_bias", bias))
+    attrs = {k: v for k, v in product.attrs.items() if k != "beta"}
+    op = "Gemm" if product.op == "MatMul" and bias is not None else product.op  # MatMul has no bias
+    new = edit.supersede(match.root, op, inputs, attrs)
+    new.name, new.metadata = product.name or new.name, {**product.metadata, **new.metadata}
+
+
+def _refuse_push(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+    b, c = match["B"].const, match["C"].const
+    if not isinstance(b, np.ndarray) or not isinstance(c, np.ndarray):
+        return "its constants are integers with scales"
+    rank = max(b.ndim, c.ndim)
+    if b.dtype != np.float32 or c.dtype != np.float32 or (c.ndim > 1 and c.size > 1) or rank > 1:
+        return "its constants are not one number for each column"
+    return None
+
+
+def _replace_push(edit: Edit, match: Match) -> None:
+    """(x·W + B) * C -> (x·W) * C + B * C, so that C comes to stand behind the product."""
+    product, root = match.nodes["product"], match.root
+    scaled = edit.insert("Mul", [product.output, match["C"]], product.output)
+    bias = edit.constant(f"{match['B'].name}_scaled", match.array("B") * match.array("C"))
+    edit.supersede(root, "Add", [scaled, bias])
+
+
+_STATISTICS = ("GAMMA", "BETA", "MEAN", "VAR")
+
+RULES = (
+    Rule(
+        "Conv + BatchNormalization -> Conv",
+        ("BatchNormalization", (_CONV, "x", "W", "B?"), *_STATISTICS),
+        _replace,
+        _refuse,
+    ),
+    Rule(
+        "Conv * number + number -> Conv",
+        ("Mul|Div|Add|Sub", (_CONV, "x", "W", "B?"), "C"),
+        _replace,
+        _refuse,
+    ),
+    Rule(
+        "Gemm * number + number -> Gemm",
+        ("Mul|Div|Add|Sub", ("product=Gemm", "x", "W", "B?"), "C"),
+        _replace,
+        _refuse,
+    ),
+    Rule(
+        "MatMul * number -> MatMul",
+        ("Mul|Div", ("product=MatMul", "x", "W"), "C"),
+        _replace,
+        _refuse,
+    ),
+    Rule(
+        "(MatMul + bias) * number -> MatMul * number + bias",
+        ("Mul", ("Add", ("product=MatMul", "x", "W"), "B"), "C"),
+        _replace_push,
+        _refuse_push,
+    ),
+    Rule(
+        "Gemm + BatchNormalization -> Gemm",
+        ("BatchNormalization", ("product=Gemm|MatMul", "x", "W", "B?"), *_STATISTICS),
+        _replace,
+        _refuse,
+    ),
+)
