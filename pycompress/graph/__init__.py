@@ -1,4 +1,4 @@
-"""The graph of a model: its data structure, the passes that simplify it, the rules that find preset formats, export."""
+"""The graph of a model: its data structure, passes, rules that find preset formats, export."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pycompress.graph.ir import (
 
 if TYPE_CHECKING:
     from pycompress.graph.onnx_writer import export, save
-    from pycompress.graph.rewrite import Decision, Rewrite, to_formats
     from pycompress.graph.passes import simplify
+    from pycompress.graph.rewrite import Decision, Rewrite, to_formats
 
 __all__ = [
     "PRESET",

@@ -1,12 +1,13 @@
 """Preset nodes -> standard ONNX: what the export writes and every runtime can run.
 
 - A `Quantized` constant becomes DequantizeLinear of its integers.
-- `conv`, `conv_transpose`, `linear`, `embedding` become Conv, ConvTranspose, MatMul or Gemm, Gather; then Add for the
-  residual, then the activation's operators.
-- `linear` with dynamic ranges and integer weights becomes DynamicQuantizeLinear, MatMulInteger, Cast, Mul, Add; linears
-  that read one value share one DynamicQuantizeLinear.
-- `conv` with dynamic ranges stays float, since ConvInteger has one scale for all channels and is slow: the wish is
-  written into the node's metadata (`DYNAMIC`), and other runtimes run it in float from a small file.
+- `conv`, `conv_transpose`, `linear`, `embedding` become Conv, ConvTranspose, MatMul or Gemm,
+  Gather; then Add for the residual, then the activation's operators.
+- `linear` with dynamic ranges and integer weights becomes DynamicQuantizeLinear, MatMulInteger,
+  Cast, Mul, Add; linears that read one value share one DynamicQuantizeLinear.
+- `conv` with dynamic ranges stays float, since ConvInteger has one scale for all channels and is
+  slow: the wish is written into the node's metadata (`DYNAMIC`), and other runtimes run it in float
+  from a small file.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class _Expander:
         return out
 
     def dequantized(self, value: Value) -> Value:
-        """Return the float value that a quantized constant stands for; any other value is itself."""
+        """Return the float value of a quantized constant; any other value is itself."""
         if not isinstance(value.const, Quantized):
             return value
         if value not in self.floats:
@@ -94,7 +95,7 @@ class _Expander:
         return self.floats[value]
 
     def finish(self, node: Node, value: Value, residual: Value | None) -> None:
-        """Append the residual and the activation, and let the last node make the preset node's output."""
+        """Append residual and activation; let the last node make the preset node's output."""
         stem = node.output.name
         if residual is not None:
             value = self.result("Add", [value, self.dequantized(residual)], stem)
@@ -107,7 +108,7 @@ class _Expander:
             value = spell(activation, value, speller)
             self.nodes += speller.nodes
         last = value.producer
-        assert last is not None  # noqa: S101 - every format appends at least one node
+        assert last is not None
         last.outputs[0] = node.output
         node.output.producer = last
         if node.name:
@@ -124,7 +125,7 @@ class _Expander:
         inputs = [None if v is None else self.dequantized(v) for v in (x, w, bias)]
         op = "Conv" if node.op == "conv" else "ConvTranspose"
         value = self.result(op, inputs[: 2 + (bias is not None)], node.output.name, **attrs)
-        assert value.producer is not None  # noqa: S101
+        assert value.producer is not None
         value.producer.name = self.names.fresh(node.name or f"{node.output.name}_{op}")
         value.producer.metadata = dict(node.metadata)
         if node.attrs.get("dynamic"):
@@ -133,8 +134,8 @@ class _Expander:
 
     def linear(self, node: Node) -> None:
         x, w, bias, residual = (node.input(i) for i in range(4))
-        assert x is not None  # noqa: S101
-        assert w is not None  # noqa: S101
+        assert x is not None
+        assert w is not None
         stem = node.output.name
         if node.attrs.get("dynamic") and isinstance(w.const, Quantized):
             value = self.integer_product(x, w, stem)
@@ -150,7 +151,7 @@ class _Expander:
     def integer_product(self, x: Value, w: Value, stem: str) -> Value:
         """Append x·W with x quantized as ONNX DynamicQuantizeLinear does, W as integers."""
         q = w.const
-        assert isinstance(q, Quantized)  # noqa: S101
+        assert isinstance(q, Quantized)
         if x not in self.quantized_inputs:
             stems = ("quantized", "scale", "zero_point")
             made = tuple(Value(self.names.fresh(f"{x.name}_{s}")) for s in stems)
@@ -167,12 +168,12 @@ class _Expander:
 
     def embedding(self, node: Node) -> None:
         table, indices = node.inputs
-        assert table is not None  # noqa: S101
+        assert table is not None
         value = self.result("Gather", [self.dequantized(table), indices], node.output.name, axis=0)
         self.finish(node, value, None)
 
     def activation(self, node: Node) -> None:
-        assert node.inputs[0] is not None  # noqa: S101
+        assert node.inputs[0] is not None
         self.finish(node, node.inputs[0], None)
 
 

@@ -54,7 +54,8 @@ class Quantized:
     def dequantize(self) -> np.ndarray:
         """Return the float32 tensor that the integers stand for (ONNX DequantizeLinear-13)."""
         shifted = self.data.astype(np.int32) - self.per_channel(self.zero_point).astype(np.int32)
-        return shifted.astype(np.float32) * self.per_channel(self.scale)
+        result: np.ndarray = shifted.astype(np.float32) * self.per_channel(self.scale)
+        return result
 
 
 Constant: TypeAlias = np.ndarray | Quantized

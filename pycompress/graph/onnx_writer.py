@@ -34,7 +34,19 @@ _EXTERNAL = 1024  # bytes from which a tensor goes to the data file, when there 
 _CODES: dict[str, int] = {
     **{
         name: getattr(TensorProto, name.upper())
-        for name in "int8 uint8 int16 uint16 int32 uint32 int64 uint64 bool float16 bfloat16".split()
+        for name in [
+            "int8",
+            "uint8",
+            "int16",
+            "uint16",
+            "int32",
+            "uint32",
+            "int64",
+            "uint64",
+            "bool",
+            "float16",
+            "bfloat16",
+        ]
     },
     "float32": TensorProto.FLOAT,
     "float64": TensorProto.DOUBLE,
@@ -47,7 +59,8 @@ def export(graph: Graph) -> ModelProto:
     Returns
     -------
     ModelProto
-        Of the standard operators (and those of the domains that the model came with); preset nodes are expanded.
+        Of the standard operators (and those of the domains that the model came with); preset nodes
+        are expanded.
     """
     return _Exporter(_embed).model(expand(graph))
 
@@ -66,7 +79,8 @@ def save(
     path : path
         Constants beyond `limit` bytes in all go to a second file, ``<path>.data``.
     source : path, optional
-        The file that the graph was read from, which must not be overwritten: its constants are still being read.
+        The file that the graph was read from, which must not be overwritten: its constants are
+        still being read.
 
     Returns
     -------
@@ -102,7 +116,7 @@ def save(
         entries = (("location", data_path.name), ("offset", offset), ("length", array.nbytes))
         for key, value in entries:
             tensor.external_data.add(key=key, value=str(value))
-        offset += file.write(memoryview(np.ascontiguousarray(array)).cast("B"))
+        offset += file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
     def fill(file: Any) -> None:  # noqa: ANN401
         proto = _Exporter(lambda tensor, array: append(file, tensor, array)).model(standard)
@@ -200,8 +214,10 @@ class _Exporter:
             tensor = self.tensor("", value)
             return AttributeProto(name=name, type=AttributeProto.TENSOR, t=tensor)
         if isinstance(value, list) and not value:
-            schema = defs.get_schema(node.op, domain=node.domain).attributes
-            return AttributeProto(name=name, type=int(schema[name].type.value))
+            proto = AttributeProto(name=name)
+            schema = defs.get_schema(node.op, domain=node.domain)
+            proto.type = getattr(AttributeProto, str(schema.attributes[name].type).split(".")[-1])
+            return proto
         return helper.make_attribute(name, value)
 
     def tensor(self, name: str, array: np.ndarray) -> TensorProto:

@@ -52,9 +52,10 @@ def _sliced(shapes: Shapes, node: Node) -> tuple[Dim, ...] | None:
     if sizes is None or step is None or any(b is None or len(b) != 1 for b in bounds):
         return None
     start, end = (b[0] for b in bounds if b is not None)
-    if not all(isinstance(v, int) for v in (start, end, step[0])):
+    stride = step[0]
+    if not (isinstance(start, int) and isinstance(end, int) and isinstance(stride, int)):
         return None
-    return sizes[slice(start, end, step[0])]
+    return sizes[start:end:stride]
 
 
 def _combined(shapes: Shapes, node: Node) -> tuple[Dim, ...] | None:

@@ -18,16 +18,15 @@ if TYPE_CHECKING:
 PADDINGS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
 
-def _refuse(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse(edit: Edit, match: Match) -> str | None:
     node, w, bias = match.root, match["w"], match.get("b")
     axis = 0 if node.op == "Conv" else 1
     if (
         node.attrs.get("group", 1) > 1
         and node.op == "ConvTranspose"
         and isinstance(w.const, Quantized)
-    ):
-        if w.const.axis is not None:
-            return "the scales of its weight cover one group, not all output channels"
+    ) and w.const.axis is not None:
+        return "the scales of its weight cover one group, not all output channels"
     reason = why_not_weight(w, None, axis)
     if reason is None and bias is not None and bias.const is None:
         reason = f"its bias '{bias.name}' is computed at run time"
@@ -48,7 +47,7 @@ def _replace(edit: Edit, match: Match) -> None:
 
 
 def geometry(node: Node, w: Value) -> dict[str, Any]:
-    """Return strides, pads, dilations, group and auto_pad of a convolution, ONNX's defaults written out."""
+    """Return the geometry of a convolution with ONNX's defaults written out."""
     dims = w.shape or ()
     axes = len(dims) - 2
     attrs: dict[str, Any] = {
@@ -65,7 +64,7 @@ def geometry(node: Node, w: Value) -> dict[str, Any]:
     return attrs
 
 
-def _refuse_pad(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_pad(edit: Edit, match: Match) -> str | None:
     conv, pad = match.root, match.nodes["pad"]
     if pad.attrs.get("mode", "constant") != "constant":
         return f"the padding before it is of mode '{pad.attrs['mode']}'"
@@ -93,7 +92,7 @@ def _all_pads(match: Match) -> np.ndarray | None:
 
 def _replace_pad(edit: Edit, match: Match) -> None:
     conv, pads = match.root, _all_pads(match)
-    assert pads is not None  # noqa: S101 - refused above
+    assert pads is not None
     own = conv.attrs.get("pads") or [0] * (2 * pads.shape[1] - 4)
     conv.attrs["pads"] = [int(a) + int(b) for a, b in zip(own, pads[:, 2:].ravel(), strict=True)]
     conv.attrs["auto_pad"] = "NOTSET"

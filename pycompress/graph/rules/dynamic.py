@@ -1,6 +1,7 @@
 """Integer products with ranges found at run time -> `linear` and `conv` with ``dynamic=True``.
 
-The standard spelling is DynamicQuantizeLinear, then MatMulInteger or ConvInteger, Cast, and products with both scales.
+The standard spelling is DynamicQuantizeLinear, then MatMulInteger or ConvInteger, Cast, and
+products with both scales.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pycompress.graph.rules.conv import geometry
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
+    from pycompress.graph.ir import Value
 
 _FLOAT = 1  # TensorProto.FLOAT
 
@@ -58,7 +60,7 @@ def _weight(match: Match) -> Quantized | str:
     return Quantized(data, scale, zeros, axis)
 
 
-def _refuse(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse(edit: Edit, match: Match) -> str | None:
     if match.nodes["cast"].attrs.get("to") != _FLOAT:
         return "its sums are not turned into float32"
     weight = _weight(match)
@@ -67,7 +69,7 @@ def _refuse(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
 
 def _replace(edit: Edit, match: Match) -> None:
     weight = _weight(match)
-    assert isinstance(weight, Quantized)  # noqa: S101 - refused above
+    assert isinstance(weight, Quantized)
     product = match.nodes["product"]
     w = edit.constant(match["W"].name, weight)
     is_conv = product.op == "ConvInteger"
@@ -77,7 +79,7 @@ def _replace(edit: Edit, match: Match) -> None:
     node.name = product.name or node.name
 
 
-def _refuse_contrib(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_contrib(edit: Edit, match: Match) -> str | None:
     bias = match.get("bias")
     if bias is not None and (bias.const is None or bias.array().ndim != 1):
         return f"its bias '{bias.name}' is not a constant of one axis"
@@ -87,9 +89,9 @@ def _refuse_contrib(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
 
 def _replace_contrib(edit: Edit, match: Match) -> None:
     weight, bias = _weight(match), match.get("bias")
-    assert isinstance(weight, Quantized)  # noqa: S101 - refused above
+    assert isinstance(weight, Quantized)
     w = edit.constant(match["W"].name, weight)
-    inputs = [match["x"], w, *([] if bias is None else [bias])]
+    inputs: list[Value | None] = [match["x"], w, *([] if bias is None else [bias])]
     edit.supersede(match.root, "linear", inputs, {"dynamic": True}, PRESET)
 
 

@@ -42,10 +42,11 @@ def _bias(match: Match) -> np.ndarray | None:
         added = per_channel(constant, channels, rank=rank, axis=1 - rank)
     if added is None or bias is None:
         return added
-    return added + bias.array()
+    both: np.ndarray = added + bias.array()
+    return both
 
 
-def _refuse_bias(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_bias(edit: Edit, match: Match) -> str | None:
     if match.nodes["product"].attrs.get("activation"):
         return "the node before it applies an activation first"
     if _bias(match) is None:
@@ -55,13 +56,13 @@ def _refuse_bias(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
 
 def _replace_bias(edit: Edit, match: Match) -> None:
     product, added, bias = match.nodes["product"], match["B"], _bias(match)
-    assert bias is not None  # noqa: S101 - refused above
+    assert bias is not None
     as_it_is = match.get("b") is None and added.shape == bias.shape
     value = added if as_it_is else edit.constant(f"{added.name}_bias", bias)
     _extend(edit, match, [match["x"], match["w"], value], product)
 
 
-def _refuse_residual(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_residual(edit: Edit, match: Match) -> str | None:
     product, r = match.nodes["product"], match["r"]
     if product.attrs.get("activation"):
         return "the node before it applies an activation first"
@@ -83,7 +84,7 @@ def _replace_residual(edit: Edit, match: Match) -> None:
     )
 
 
-def _refuse_activation(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_activation(edit: Edit, match: Match) -> str | None:
     if match.nodes["product"].attrs.get("activation"):
         return "the node before it applies an activation already"
     if activation_of(match.root) is None:
@@ -93,7 +94,7 @@ def _refuse_activation(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
 
 def _replace_activation(edit: Edit, match: Match) -> None:
     activation = activation_of(match.root)
-    assert activation is not None  # noqa: S101 - refused above
+    assert activation is not None
     product = match.nodes["product"]
     node = _extend(edit, match, list(product.inputs), product)
     node.attrs.update(activation.attrs())

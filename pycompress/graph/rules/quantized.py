@@ -54,7 +54,7 @@ def _refuse_transpose(edit: Edit, match: Match) -> str | None:
 
 def _replace_transpose(edit: Edit, match: Match) -> None:
     q = match["W"].const
-    assert isinstance(q, Quantized)  # noqa: S101 - refused above
+    assert isinstance(q, Quantized)
     perm = match.root.attrs.get("perm") or list(range(q.data.ndim))[::-1]
     axis = None if q.axis is None else list(perm).index(q.axis)
     data = np.ascontiguousarray(q.data.transpose(perm))
@@ -78,7 +78,7 @@ RULES = (
 
 
 def restore(edit: Edit) -> None:
-    """Give nodes outside of the preset formats their constants back as DequantizeLinear of integers."""
+    """Give nodes outside of the preset formats their constants back as DequantizeLinear."""
     for node in edit.nodes():
         if node.is_preset() and node.op != "activation":
             continue

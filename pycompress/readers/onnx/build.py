@@ -1,4 +1,4 @@
-"""ModelProto -> Graph: names become edges, and what the names get wrong becomes an error that says so."""
+"""ModelProto -> Graph: names become edges, and wrong names become errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def build(proto: ModelProto, opsets: dict[str, int], tensors: Tensors) -> Graph:
     Raises
     ------
     ModelError
-        When names are defined twice or never, nodes form a cycle, an operator is unknown, or a tensor is malformed.
+        When names are defined twice or never, nodes form a cycle, an operator is unknown, or a
+        tensor is malformed.
     """
     others = {domain: version for domain, version in opsets.items() if domain}
     graph = _Builder(opsets[""], others, tensors).graph(proto.graph, {})
@@ -116,7 +117,9 @@ class _Builder:
         }  # onnx before 1.16: none
         return Node(proto.op_type, inputs, outputs, attrs, domain, proto.name, metadata)
 
-    def _attribute(self, proto: AttributeProto, scope: dict[str, Value], what: str) -> Any:  # noqa: ANN401
+    def _attribute(  # noqa: PLR0911 - one for each kind
+        self, proto: AttributeProto, scope: dict[str, Value], what: str
+    ) -> Any:  # noqa: ANN401
         match proto.type:
             case AttributeProto.INT:
                 return proto.i
@@ -183,7 +186,7 @@ def _type(info: ValueInfoProto) -> tuple[np.dtype[Any] | None, Shape | None]:
     return dtype, tuple(_dim(d, info.name) for d in tensor.shape.dim)
 
 
-def _dim(dim: Any, name: str) -> Dim:  # noqa: ANN401 - onnx has no public name for the type
+def _dim(dim: Any, name: str) -> Dim:  # noqa: ANN401
     if dim.HasField("dim_value"):
         if not -1 <= dim.dim_value <= _LARGEST_DIM:
             msg = f"value '{name}' has a dimension of {dim.dim_value}"
