@@ -32,8 +32,8 @@ from pathlib import Path
 
 import numpy as np
 from peers import ORT_FLOAT, Candidate, candidates
-from pycompress.calibration.feeds import feeds as read_feeds
 
+from pycompress.calibration.feeds import feeds as read_feeds
 from pycompress.readers import read
 
 
