@@ -1,53 +1,72 @@
-"""NumPy definitions of convolution and pooling over NHWC, written as loops over output positions."""
+"""What a convolution is, in NumPy: a sum over taps, channels last, any number of dimensions."""
 
 from __future__ import annotations
 
-import itertools
+from itertools import product
 
 import numpy as np
 
 
-def places(size, kernel, strides, pads, dilations):
-    """Output sizes of a window (ONNX Conv-11, explicit padding)."""
-    axes = len(size)
-    return [
-        (size[i] + pads[i] + pads[axes + i] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1
-        for i in range(axes)
+def windows(size, kernel, stride, dilation, begin, end):
+    """Return how many windows fit along one dimension."""
+    return (size + begin + end - (kernel - 1) * dilation - 1) // stride + 1
+
+
+def conv(x, w, *, strides=None, pads=None, dilations=None, group=1):
+    """Convolve x [N, spatial..., C] with w [O, C / group, k...]; zeros around x. Any dtype."""
+    rank = w.ndim - 2
+    strides = strides or [1] * rank
+    dilations = dilations or [1] * rank
+    pads = pads or [0] * (2 * rank)
+    around = [(0, 0), *zip(pads[:rank], pads[rank:], strict=True), (0, 0)]
+    padded = np.pad(x, around)
+    out = [
+        windows(x.shape[i + 1], w.shape[i + 2], strides[i], dilations[i], pads[i], pads[rank + i])
+        for i in range(rank)
     ]
-
-
-def convolve(x, w, *, strides, pads, dilations, group, x_zero=0, w_zero=0):
-    """Sum (x - x_zero) * (w - w_zero) in float64, exact for 8-bit operands; padding adds nothing.
-
-    x: [N, spatial…, C]; w: [O, C / group, k…]; w_zero: a number or [O].
-    """
-    axes = x.ndim - 2
-    kernel = w.shape[2:]
-    zero = np.broadcast_to(np.asarray(w_zero, np.float64), (w.shape[0],))
-    centred_w = w.astype(np.float64) - zero.reshape(-1, *[1] * (w.ndim - 1))
-    padding = [(0, 0), *((pads[i], pads[axes + i]) for i in range(axes)), (0, 0)]
-    centred_x = np.pad(x.astype(np.float64) - float(x_zero), padding)
-    out = places(x.shape[1:-1], kernel, strides, pads, dilations)
-    y = np.zeros((x.shape[0], *out, w.shape[0]))
-    per_group_in, per_group_out = w.shape[1], w.shape[0] // group
-    for tap in itertools.product(*map(range, kernel)):
-        window = tuple(
-            slice(t * d, t * d + (o - 1) * s + 1, s)
-            for t, d, o, s in zip(tap, dilations, out, strides, strict=True)
+    filters, depth = w.shape[0] // group, w.shape[1]
+    y = np.zeros([x.shape[0], *out, w.shape[0]], np.result_type(x, w))
+    for tap in product(*map(range, w.shape[2:])):
+        at = tuple(
+            slice(t * d, t * d + (n - 1) * s + 1, s)
+            for t, d, n, s in zip(tap, dilations, out, strides, strict=True)
         )
-        seen = centred_x[(slice(None), *window)]
+        part = padded[(slice(None), *at)]
         for g in range(group):
-            filters = slice(g * per_group_out, (g + 1) * per_group_out)
-            channels = seen[..., g * per_group_in : (g + 1) * per_group_in]
-            y[..., filters] += channels @ centred_w[(filters, slice(None), *tap)].T
+            mine = slice(g * filters, (g + 1) * filters)
+            weights = w[(mine, slice(None), *tap)]
+            y[..., mine] += part[..., g * depth : (g + 1) * depth] @ weights.T
     return y
 
 
-def requantize(sums, multiplier, bias, zero, dtype, low=-np.inf, high=np.inf):
-    """Saturate(round_half_even(clip(float32(sum) * m + bias)) + zero), each step rounded to float32."""
-    v = sums.astype(np.int64).astype(np.float32) * multiplier.astype(np.float32)
+def conv_sums(x, x_zero, w, w_zero=0, bias=None, **window):
+    """Exact integer sums of (x - x_zero) * (w - w_zero), plus an integer bias."""
+    zero = np.reshape(np.asarray(w_zero, np.int64), (-1,) + (1,) * (w.ndim - 1))
+    sums = conv(x.astype(np.int64) - x_zero, w.astype(np.int64) - zero, **window)
     if bias is not None:
-        v = (v + bias.astype(np.float32)).astype(np.float32)
-    v = np.clip(v, np.float32(low), np.float32(high))
+        sums = sums + bias
+    assert np.abs(sums).max(initial=0) < 2**31
+    return sums.astype(np.int32)
+
+
+def multiplier(*factors, by=1.0):
+    """Return the product of float32 factors over `by`, rounded to float32 once."""
+    value = np.float64(1.0)
+    for factor in factors:
+        value = value * np.asarray(factor, np.float64)
+    return (value / np.float64(by)).astype(np.float32)
+
+
+def finish(sums, scale, bias=None, residual=None, lo=-np.inf, hi=np.inf):
+    """float(sums) * scale + bias + residual, clamped: each step in float32."""
+    v = sums.astype(np.float32) * scale
+    for term in (bias, residual):
+        if term is not None:
+            v = v + term
+    return np.clip(v, np.float32(lo), np.float32(hi))
+
+
+def requantize(v, zero, dtype):
+    """Round half to even, add the zero point, saturate."""
     info = np.iinfo(dtype)
     return np.clip(np.rint(v).astype(np.float64) + zero, info.min, info.max).astype(dtype)

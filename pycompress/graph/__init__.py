@@ -1,4 +1,4 @@
-"""The graph of a model: its data structure, the passes that simplify it, the rules that find preset formats, export."""
+"""The graph of a model: its data structure, passes, rules that find preset formats, export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The element-wise functions that a preset node may apply to its result: names, ONNX operators, spellings.
+"""The element-wise functions that a preset node may apply: names, ONNX operators, spellings.
 
 One table serves the rules (operator -> activation) and the export (activation -> operators).
 """
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Activation(NamedTuple):
     """A function by the name that the kernels know it by, with its two parameters.
 
-    clip: `alpha` and `beta` are the bounds; leaky_relu, elu: `alpha`; hard_sigmoid: max(0, min(1, alpha * x + beta)).
+    clip: `alpha` and `beta` are the bounds; leaky_relu, elu: `alpha`; hard_sigmoid: max(0, min(1,
+    alpha * x + beta)).
     """
 
     name: str
@@ -60,7 +61,7 @@ ACTIVATION_OPS = "|".join(
 
 
 def activation_of(node: Node) -> Activation | None:
-    """Return the activation that a node applies to its first input, in whatever form; None when it has none."""
+    """Return the activation that a node applies to its first input, or None."""
     if node.is_preset("activation") or (node.domain == "com.microsoft" and node.op == "Gelu"):
         attrs = {"activation": "gelu", **node.attrs}
         return Activation(attrs["activation"], attrs.get("alpha", 0.0), attrs.get("beta", 0.0))

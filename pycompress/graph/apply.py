@@ -26,7 +26,7 @@ def apply_rules(edit: Edit, rules: Sequence[Rule]) -> None:
 
 
 def _round(edit: Edit, by_op: dict[tuple[str, str], list[Rule]]) -> bool:
-    """Look at every node once, and again at what a rule made and at its readers; tell whether anything changed."""
+    """Look at every node, and again at what a rule made; tell whether anything changed."""
     queue = deque(n for n in edit.nodes() if (n.domain, n.op) in by_op)
     queued = set(queue)
     edit.added.clear()

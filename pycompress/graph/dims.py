@@ -1,7 +1,8 @@
 """Arithmetic on dimensions: whole numbers, names, and expressions in names.
 
-An expression is a string in one normal form, so that two values whose sizes are computed in the same way from the same
-input are seen to have the same shape. None stands for a size that nothing is known about.
+An expression is a string in one normal form, so that two values whose sizes are computed in the
+same way from the same input are seen to have the same shape. None stands for a size that nothing is
+known about.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def product(dims: Sequence[Dim]) -> Dim:
 
 
 def quotient(above: Sequence[Dim], below: Sequence[Dim]) -> Dim:
-    """Return the product of `above` divided by that of `below`; None where that does not come out."""
+    """Return the product of `above` over that of `below`; None where it is not whole."""
     names = [d for d in above if isinstance(d, str)]
     for dim in below:
         if isinstance(dim, str):

@@ -1,4 +1,7 @@
-"""A graph while it is being changed: who reads what is kept up to date, so that a rule costs what it touches."""
+"""A graph while it is being changed.
+
+Who reads what is kept up to date, so that a rule costs what it touches.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,7 @@ class Edit:
         attrs: dict[str, Any] | None = None,
         domain: str = "",
     ) -> Value:
-        """Add a node whose output is a new value with the type and shape of `like`; return that value."""
+        """Add a node with one output, a new value with the type and shape of `like`."""
         out = Value(self.names.fresh(f"{like.name}_{op.lower()}"), like.dtype, like.shape)
         self.add(Node(op, inputs, [out], attrs or {}, domain, self.names.fresh(out.name)))
         return out
@@ -103,7 +106,7 @@ class Edit:
         attrs: dict[str, Any] | None = None,
         domain: str = "",
     ) -> Node:
-        """Let a new node compute the outputs of `old`, under its name, and drop what that leaves unread."""
+        """Let a new node compute the outputs of `old`, and drop what that leaves unread."""
         node = Node(op, inputs, old.outputs, attrs or {}, domain, old.name, dict(old.metadata))
         self.add(node)
         self.remove(old)
@@ -119,7 +122,8 @@ class Edit:
     def replace(self, old: Value, new: Value) -> None:
         """Let everything that reads `old` read `new`, and drop what that leaves unread.
 
-        A graph output keeps its name: `new` takes it where it can, and an Identity carries it where it can't.
+        A graph output keeps its name: `new` takes it where it can, and an Identity carries it where
+        it can't.
         """
         for node in self.readers(old):
             before = list(dict.fromkeys(node.reads()))

@@ -1,7 +1,8 @@
-"""The standard operators on arrays that are known before the model runs (opset 18 semantics, in NumPy).
+"""The standard operators, of opset 18, on arrays that are known before the model runs.
 
-Only what turns up in front of the real work of a model is here: shape arithmetic, moving data, element-wise functions,
-and QuantizeLinear of a weight. What is not here is not folded, and the runtime computes it once when it plans.
+Only what turns up in front of the real work of a model is here: shape arithmetic, moving data,
+element-wise functions, and QuantizeLinear of a weight. What is not here is not folded, and the
+runtime computes it once when it plans.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Operator: TypeAlias = "Callable[[Node, Inputs], Array | list[Array]]"
 
 
 class NotFoldableError(Exception):
-    """These inputs are not for an early answer: an error at run time, or a result that is not defined."""
+    """These inputs have no early answer: an error at run time, or an undefined result."""
 
 
 def can_evaluate(node: Node) -> bool:
@@ -49,7 +50,7 @@ def _given(array: Array | None) -> Array:
 
 
 def _unary(function: Callable[[Array], Array]) -> Operator:
-    def apply(node: Node, inputs: Inputs) -> Array:  # noqa: ARG001
+    def apply(node: Node, inputs: Inputs) -> Array:
         x = _given(inputs[0])
         return np.asarray(function(x)).astype(x.dtype, copy=False)
 
@@ -57,9 +58,9 @@ def _unary(function: Callable[[Array], Array]) -> Operator:
 
 
 def _fold(function: Callable[[Array, Array], Array]) -> Operator:
-    """Return an operator of one or more inputs from a function of two; the type is that of the inputs."""
+    """Return an operator of one or more inputs from a function of two."""
 
-    def apply(node: Node, inputs: Inputs) -> Array:  # noqa: ARG001
+    def apply(node: Node, inputs: Inputs) -> Array:
         result = _given(inputs[0])
         dtype = result.dtype
         for other in inputs[1:]:
@@ -70,7 +71,7 @@ def _fold(function: Callable[[Array, Array], Array]) -> Operator:
 
 
 def _compare(function: Callable[[Array, Array], Array]) -> Operator:
-    def apply(node: Node, inputs: Inputs) -> Array:  # noqa: ARG001
+    def apply(node: Node, inputs: Inputs) -> Array:
         return np.asarray(function(_given(inputs[0]), _given(inputs[1])))
 
     return apply
@@ -92,7 +93,7 @@ def _mod(node: Node, inputs: Inputs) -> Array:
     return np.asarray(np.fmod(a, b) if node.attrs.get("fmod") else np.mod(a, b))
 
 
-def _power(node: Node, inputs: Inputs) -> Array:  # noqa: ARG001
+def _power(node: Node, inputs: Inputs) -> Array:
     base, exponent = _given(inputs[0]), _given(inputs[1])
     if base.dtype.kind in "iu":
         raise NotFoldableError
@@ -112,7 +113,7 @@ def _cast(node: Node, inputs: Inputs) -> Array:
     return x.astype(dtype)
 
 
-def _axes(node: Node, array: Array | None, rank: int) -> tuple[int, ...] | None:  # noqa: ARG001
+def _axes(node: Node, array: Array | None, rank: int) -> tuple[int, ...] | None:
     return None if array is None else tuple(int(a) % rank for a in array.ravel())
 
 
@@ -169,7 +170,7 @@ def _gather(node: Node, inputs: Inputs) -> Array:
     return np.take(_given(inputs[0]), _given(inputs[1]), axis=node.attrs.get("axis", 0))
 
 
-def _expand(node: Node, inputs: Inputs) -> Array:  # noqa: ARG001
+def _expand(node: Node, inputs: Inputs) -> Array:
     x, shape = _given(inputs[0]), _given(inputs[1])
     target = np.broadcast_shapes(x.shape, tuple(shape.tolist()))
     return np.ascontiguousarray(np.broadcast_to(x, target))
@@ -183,7 +184,7 @@ def _constant_of_shape(node: Node, inputs: Inputs) -> Array:
     return np.full(shape, value.reshape(()), value.dtype)
 
 
-def _range(node: Node, inputs: Inputs) -> Array:  # noqa: ARG001
+def _range(node: Node, inputs: Inputs) -> Array:
     start, limit, delta = (_given(a).reshape(()) for a in inputs)
     count = max(math.ceil((limit - start) / delta), 0)
     if count > 1 << 16:
@@ -191,7 +192,7 @@ def _range(node: Node, inputs: Inputs) -> Array:  # noqa: ARG001
     return (start + np.arange(count) * delta).astype(start.dtype)
 
 
-def _where(node: Node, inputs: Inputs) -> Array:  # noqa: ARG001
+def _where(node: Node, inputs: Inputs) -> Array:
     condition, a, b = (_given(x) for x in inputs)
     return np.where(condition, a, b)
 
@@ -205,7 +206,7 @@ def _pad(node: Node, inputs: Inputs) -> Array:
     return np.pad(x, pads.T, constant_values=0 if value is None else value.reshape(()))
 
 
-def _clip(node: Node, inputs: Inputs) -> Array:  # noqa: ARG001
+def _clip(node: Node, inputs: Inputs) -> Array:
     x = _given(inputs[0])
     for bound, choose in zip(inputs[1:], (np.maximum, np.minimum), strict=False):
         x = x if bound is None else choose(x, bound)
@@ -275,7 +276,7 @@ _OPERATORS: dict[str, Operator] = {
     "Shape": lambda n, i: np.array(
         _given(i[0]).shape[n.attrs.get("start", 0) : n.attrs.get("end")], np.int64
     ),
-    "Size": lambda n, i: np.array(_given(i[0]).size, np.int64),  # noqa: ARG005
+    "Size": lambda n, i: np.array(_given(i[0]).size, np.int64),
     "Reshape": _reshape,
     "Flatten": _flatten,
     "Squeeze": _squeeze,
@@ -285,7 +286,7 @@ _OPERATORS: dict[str, Operator] = {
     "Slice": _slice,
     "Gather": _gather,
     "Expand": _expand,
-    "Tile": lambda n, i: np.tile(_given(i[0]), _given(i[1])),  # noqa: ARG005
+    "Tile": lambda n, i: np.tile(_given(i[0]), _given(i[1])),
     "ConstantOfShape": _constant_of_shape,
     "Range": _range,
     "Where": _where,

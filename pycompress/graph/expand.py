@@ -1,12 +1,13 @@
 """Preset nodes -> standard ONNX: what the export writes and every runtime can run.
 
 - A `Quantized` constant becomes DequantizeLinear of its integers.
-- `conv`, `conv_transpose`, `linear`, `embedding` become Conv, ConvTranspose, MatMul or Gemm, Gather; then Add for the
-  residual, then the activation's operators.
-- `linear` with dynamic ranges and integer weights becomes DynamicQuantizeLinear, MatMulInteger, Cast, Mul, Add; linears
-  that read one value share one DynamicQuantizeLinear.
-- `conv` with dynamic ranges stays float, since ConvInteger has one scale for all channels and is slow: the wish is
-  written into the node's metadata (`DYNAMIC`), and other runtimes run it in float from a small file.
+- `conv`, `conv_transpose`, `linear`, `embedding` become Conv, ConvTranspose, MatMul or Gemm,
+  Gather; then Add for the residual, then the activation's operators.
+- `linear` with dynamic ranges and integer weights becomes DynamicQuantizeLinear, MatMulInteger,
+  Cast, Mul, Add; linears that read one value share one DynamicQuantizeLinear.
+- `conv` with dynamic ranges stays float, since ConvInteger has one scale for all channels and is
+  slow: the wish is written into the node's metadata (`DYNAMIC`), and other runtimes run it in float
+  from a small file.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class _Expander:
         return out
 
     def dequantized(self, value: Value) -> Value:
-        """Return the float value that a quantized constant stands for; any other value is itself."""
+        """Return the float value of a quantized constant; any other value is itself."""
         if not isinstance(value.const, Quantized):
             return value
         if value not in self.floats:
@@ -84,7 +85,8 @@ class _Expander:
                 self.constant(f"{value.name}_quantized", q.data),
                 self.constant(f"{value.name}_scale", q.scale),
             ]
-            if q.zero_point.any():
+            # onnxruntime before 1.24 wants the zero points of an axis written out, zeros or not.
+            if q.axis is not None or q.zero_point.any():
                 inputs.append(self.constant(f"{value.name}_zero_point", q.zero_point))
             out = Value(value.name, q.scale.dtype, q.shape)
             self.add(
@@ -94,7 +96,7 @@ class _Expander:
         return self.floats[value]
 
     def finish(self, node: Node, value: Value, residual: Value | None) -> None:
-        """Append the residual and the activation, and let the last node make the preset node's output."""
+        """Append residual and activation; let the last node make the preset node's output."""
         stem = node.output.name
         if residual is not None:
             value = self.result("Add", [value, self.dequantized(residual)], stem)

@@ -54,8 +54,8 @@ class Quantized:
     def dequantize(self) -> np.ndarray:
         """Return the float32 tensor that the integers stand for (ONNX DequantizeLinear-13)."""
         shifted = self.data.astype(np.int32) - self.per_channel(self.zero_point).astype(np.int32)
-        floats: np.ndarray = shifted.astype(np.float32) * self.per_channel(self.scale)
-        return floats
+        result: np.ndarray = shifted.astype(np.float32) * self.per_channel(self.scale)
+        return result
 
 
 Constant: TypeAlias = np.ndarray | Quantized

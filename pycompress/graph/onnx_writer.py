@@ -59,7 +59,8 @@ def export(graph: Graph) -> ModelProto:
     Returns
     -------
     ModelProto
-        Of the standard operators (and those of the domains that the model came with); preset nodes are expanded.
+        Of the standard operators (and those of the domains that the model came with); preset nodes
+        are expanded.
     """
     return _Exporter(_embed).model(expand(graph))
 
@@ -78,7 +79,8 @@ def save(
     path : path
         Constants beyond `limit` bytes in all go to a second file, ``<path>.data``.
     source : path, optional
-        The file that the graph was read from, which must not be overwritten: its constants are still being read.
+        The file that the graph was read from, which must not be overwritten: its constants are
+        still being read.
 
     Returns
     -------
@@ -212,9 +214,10 @@ class _Exporter:
             tensor = self.tensor("", value)
             return AttributeProto(name=name, type=AttributeProto.TENSOR, t=tensor)
         if isinstance(value, list) and not value:
-            schema = defs.get_schema(node.op, domain=node.domain).attributes
-            kind: Any = schema[name].type
-            return helper.make_attribute(name, value, attr_type=kind.value)
+            proto = AttributeProto(name=name)
+            schema = defs.get_schema(node.op, domain=node.domain)
+            proto.type = getattr(AttributeProto, str(schema.attributes[name].type).split(".")[-1])
+            return proto
         return helper.make_attribute(name, value)
 
     def tensor(self, name: str, array: np.ndarray) -> TensorProto:

@@ -1,15 +1,17 @@
-"""Patterns and rules: a rule is data plus two functions, and a refusal is a sentence for the report.
+"""Patterns and rules: data plus two functions; a refusal is a sentence for the report.
 
 A pattern is a nested tuple, the operator first, then one item for each input::
 
     ("Add", ("product=MatMul", "x", "W"), "b")
 
-- ``"product=MatMul|Gemm"``: a node of one of these operators, known as `product` to the rule's functions;
-  ``"pycompress.linear"`` is a preset node. A tuple matches the first output of a node; ``"MatMul:1"`` the second.
-- ``"*dql=DynamicQuantizeLinear"``: a node whose outputs others may read too. Without the star, a node inside the
-  pattern must serve this match alone, since it goes away.
-- ``"x"``: any value; ``"W"``, in capitals, a constant; ``"b?"`` or ``"B?"`` may be left out; a number is a constant
-  that holds just that number. A name that stands twice must be one value, or one node.
+- ``"product=MatMul|Gemm"``: a node of one of these operators, known as `product` to the rule's
+  functions; ``"pycompress.linear"`` is a preset node. A tuple matches the first output of a node;
+  ``"MatMul:1"`` matches the second.
+- ``"*dql=DynamicQuantizeLinear"``: a node whose outputs others may read too. Without the star, a
+  node inside the pattern must serve this match alone, since it goes away.
+- ``"x"``: any value; ``"W"``, in capitals, a constant; ``"b?"`` or ``"B?"`` may be left out; a
+  number is a constant that holds just that number. A name that stands twice must be one value, or
+  one node.
 
 Add, Mul and their like match in both orders.
 """
@@ -88,7 +90,7 @@ class Match:
 Refuse: TypeAlias = Callable[["Edit", Match], "str | None"]
 
 
-def _accept(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _accept(edit: Edit, match: Match) -> str | None:
     return None
 
 
@@ -235,7 +237,7 @@ def _is_number(value: Value, number: float) -> bool:
 
 
 def _adds_axes(number: Value, reader: Node) -> bool:
-    """Tell whether a number written as [[[2.]]] might give a result more axes than the tensor has."""
+    """Tell whether a number written as [[[2.]]] might give the result more axes."""
     rank = len(number.shape or ())
     others = [v.shape for v in reader.inputs if v is not None and v is not number]
     return rank > 0 and not any(s is not None and len(s) >= rank for s in others)

@@ -1,4 +1,4 @@
-"""`to_formats`: bringing the nodes of a graph into the preset formats, and saying what became of each."""
+"""`to_formats`: bringing nodes into the preset formats, and saying what became of each."""
 
 from __future__ import annotations
 
@@ -49,12 +49,14 @@ class Rewrite:
 def to_formats(graph: Graph) -> Rewrite:
     """Bring every node that fits one into its preset format; the model computes the same as before.
 
-    Float models, and those that a quantizer wrote (QDQ, QOperator, DynamicQuantizeLinear), are recognised alike.
+    Float models, and those that a quantizer wrote (QDQ, QOperator, DynamicQuantizeLinear), are
+    recognised alike.
 
     Parameters
     ----------
     graph : Graph
-        Best after `simplify`. It is not changed. A graph already in preset formats comes back as it is.
+        Best after `simplify`. It is not changed. A graph already in preset formats comes back as it
+        is.
     """
     graph = graph.copy()
     infer_shapes(graph)

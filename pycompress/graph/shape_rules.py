@@ -25,7 +25,7 @@ Rule: TypeAlias = Callable[["Shapes", "Node"], "Shape | None"]
 
 
 def outputs(shapes: Shapes, node: Node) -> list[Shape | None]:
-    """Return the shapes of a node's outputs; fewer than there are, or None, where nothing is known."""
+    """Return the shapes of a node's outputs; none, or None, where nothing is known."""
     name = node.op if node.domain == "" else f"{node.domain}.{node.op}"
     if name == "Split":
         return _split(shapes, node)
@@ -213,33 +213,24 @@ def _reduce(shapes: Shapes, node: Node) -> Shape | None:
 
 def _slice(shapes: Shapes, node: Node) -> Shape | None:
     x = shapes.shape(node.input(0))
-    starts, ends = shapes.content(node.input(1)), shapes.content(node.input(2))
-    axes, steps = shapes.content(node.input(3)), shapes.content(node.input(4))
-    if x is None or starts is None:
-        return None
-    if axes is None:
-        if node.input(3) is not None:
-            return tuple(None for _ in x)
-        axes = tuple(range(len(starts)))
+    starts, ends, axes, steps = (shapes.content(node.input(i)) for i in range(1, 5))
+    if x is None or (axes is None and (starts is None or node.input(3) is not None)):
+        return None if x is None else (None,) * len(x)
     out: list[Dim] = list(x)
-    for i, axis in enumerate(axes):
+    for i, axis in enumerate(range(len(starts or ())) if axes is None else axes):
         at = axis % len(x) if isinstance(axis, int) else 0
-        size = x[at]
-        bounds = starts[i], None if ends is None else ends[i], 1 if steps is None else steps[i]
-        if node.input(4) is not None and steps is None:
-            out[at] = None
-        elif (
-            bounds[0] == 0
-            and bounds[2] == 1
-            and isinstance(bounds[1], int)
-            and bounds[1] >= _NO_END
-        ):
-            out[at] = size
-        elif isinstance(size, int) and (cut := [b for b in bounds if isinstance(b, int)])[2:]:
-            out[at] = len(range(size)[cut[0] : cut[1] : cut[2]])
-        else:
-            out[at] = None
+        start, end = (None if bounds is None else bounds[i] for bounds in (starts, ends))
+        step = 1 if node.input(4) is None else None if steps is None else steps[i]
+        out[at] = _sliced(x[at], start, end, step)
     return tuple(out)
+
+
+def _sliced(size: Dim, start: Dim, end: Dim, step: Dim) -> Dim:
+    if not (isinstance(start, int) and isinstance(end, int) and isinstance(step, int)):
+        return None
+    if (start, step) == (0, 1) and end >= _NO_END:
+        return size
+    return len(range(size)[start:end:step]) if isinstance(size, int) else None
 
 
 def _pad(shapes: Shapes, node: Node) -> Shape | None:

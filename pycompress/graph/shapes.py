@@ -1,7 +1,8 @@
-"""Shapes in terms of the input's dimensions, so that rules can tell that two values have the same shape.
+"""Shapes in terms of the input's dimensions, so that equal shapes are seen to be equal.
 
-ONNX shape inference gives each unknown size a name of its own; here a size keeps the name or the expression that it
-comes from. Small integer tensors that hold sizes (Shape and the arithmetic behind it) are followed in the same way.
+ONNX shape inference gives each unknown size a name of its own; here a size keeps the name or the
+expression that it comes from. Small integer tensors that hold sizes (Shape and the arithmetic
+behind it) are followed in the same way.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _LARGEST_CONTENT = 16  # more than any tensor has axes
 
 
 class Shapes:
-    """What is known about the shapes of a graph's values, and about the contents of those that hold sizes."""
+    """What is known about shapes, and about the contents of values that hold sizes."""
 
     def __init__(self) -> None:
         self._shapes: dict[Value, Shape] = {}
@@ -50,7 +51,7 @@ class Shapes:
             self._shapes[value] = tuple(names)
 
     def visit(self, node: Node) -> None:
-        """Work out the shape of a node's outputs from those of its inputs, and write it into the values."""
+        """Work out the shapes of a node's outputs, and write them into the values."""
         found = shape_rules.outputs(self, node)
         for value, shape in zip(node.outputs, found, strict=False):
             if shape is not None:
@@ -69,7 +70,7 @@ def _merged(found: Shape, declared: Shape | None) -> Shape:
 
 
 def infer_shapes(graph: Graph) -> Shapes:
-    """Fill in the shapes of a graph's values, as far as they are known; outputs keep what they declare."""
+    """Fill in the shapes of a graph's values; outputs keep what they declare."""
     shapes = Shapes()
     declared = {v: v.shape for v in graph.outputs}
     for value in graph.inputs:

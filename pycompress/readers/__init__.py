@@ -1,4 +1,4 @@
-"""Readers: a model file -> Graph, checked, in the canonical form that the rest of the package works on."""
+"""Readers: a model file -> Graph, checked, in the canonical form that passes work on."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ def read(model: str | os.PathLike[str] | bytes | bytearray | memoryview | ModelP
     Parameters
     ----------
     model : path, bytes or ModelProto
-        A path is mapped, not loaded: big constants of the graph are views of the file, external data included.
-        Bytes are viewed in the same way and must not change while the graph lives.
+        A path is mapped, not loaded: big constants of the graph are views of the file, external
+        data included. Bytes are viewed in the same way and must not change while the graph lives.
 
     Returns
     -------
     Graph
-        Constant nodes and initializers are constant values; element types and shapes are filled in where known.
+        Constant nodes and initializers are constant values; element types and shapes are filled in
+        where known.
 
     Raises
     ------
     ModelError
-        When the model is truncated, malformed, cyclic, or uses what is not supported; the message names the part.
+        When the model is truncated, malformed, cyclic, or uses what is not supported; the message
+        names the part.
     OSError
         When the file cannot be read.
     """

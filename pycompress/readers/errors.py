@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class ModelError(ValueError):
-    """The input is not a model that can be read; the message says what was found and what was wanted."""
+    """The input is not a model that can be read; the message says what is wrong with it."""

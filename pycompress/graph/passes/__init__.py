@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def use_rules(edit: Edit) -> None:
-    """Recognise functions that are spelled out; take scales, shifts and padding into the products."""
+    """Recognise spelled-out functions; take scales, shifts and padding into the products."""
     apply_rules(edit, SIMPLIFY_RULES)
 
 
@@ -37,7 +37,7 @@ PASSES: tuple[Callable[[Edit], None], ...] = (
 
 
 def simplify(graph: Graph) -> Graph:
-    """Return a graph that computes the same with less: folded, deduplicated, without no-ops and dead nodes."""
+    """Return a graph that computes the same with less."""
     graph = graph.copy()
     for step in PASSES:
         edit_everywhere(graph, step)

@@ -19,11 +19,11 @@ _ALWAYS = 64 * 1024
 
 
 def fold_constants(edit: Edit) -> None:
-    """Turn nodes whose inputs are known, and sizes that do not depend on the inputs' sizes, into constants.
+    """Turn nodes whose inputs are known, and sizes that are fixed, into constants.
 
-    A file must not grow by it: a large result replaces its node only when constants as large go away with the node
-    (Transpose of a weight does, Expand of a number or Transpose of a weight that others read does not).
-    DequantizeLinear stays: the integers are the smaller form.
+    A file must not grow by it: a large result replaces its node only when constants as large go
+    away with the node (Transpose of a weight does, Expand of a number or Transpose of a weight that
+    others read does not). DequantizeLinear stays: the integers are the smaller form.
     """
     shapes = infer_shapes(edit.graph)
     for node in edit.nodes():
@@ -53,7 +53,7 @@ def _computed(edit: Edit, node: Node) -> list[np.ndarray] | None:
 
 
 def _expected(node: Node) -> int:
-    """Return the bytes of a result that is easily huge; its shape is known before it is computed."""
+    """Return the bytes of a result that is easily huge, from its shape."""
     value = node.output
     sizes = [d for d in value.shape or () if isinstance(d, int)]
     if value.shape is None or len(sizes) < len(value.shape):
@@ -67,7 +67,7 @@ def _freed(edit: Edit, node: Node, value: Value) -> int:
 
 
 def _known_size(shapes: Shapes, node: Node) -> list[np.ndarray] | None:
-    """Return the output of a node of shape arithmetic whose answer does not depend on the inputs."""
+    """Return the output of a node of shape arithmetic whose answer is fixed."""
     if node.domain or node.op in {"Identity"} or node.output.dtype is None:
         return None
     content, shape = shapes.content(node.output), shapes.shape(node.output)

@@ -18,7 +18,7 @@ _MOVES_NOTHING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
 
 def drop_identities(edit: Edit) -> None:
-    """Let readers of Identity, Dropout at inference and the like read the input itself; join chains of moves."""
+    """Let readers of Identity and the like read the input itself; join chains of moves."""
     shapes = infer_shapes(edit.graph)
     for node in edit.nodes():
         if not edit.owns(node) or node.domain:

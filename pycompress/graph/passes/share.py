@@ -28,7 +28,8 @@ _RANDOM = {
 def share_constants(edit: Edit) -> None:
     """Let readers of equal constants read one of them, so that tied weights are stored once.
 
-    Tensors are compared by a few samples first: hashing all weights of a model would take longer than reading it.
+    Tensors are compared by a few samples first: hashing all weights of a model would take longer
+    than reading it.
     """
     groups: dict[Hashable, list[Value]] = {}
     for value in list(edit.graph.constants()):

@@ -1,4 +1,4 @@
-"""The rules, in the order in which they are applied: each stage runs until none of its rules fits."""
+"""The rules, in the order of use: each stage runs until none of its rules fits."""
 
 from pycompress.graph.rules import (
     affine,

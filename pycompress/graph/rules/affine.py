@@ -1,7 +1,8 @@
 """Scales and shifts behind a product with constant weights -> into the weights and the bias.
 
-BatchNormalization, Mul, Div, Add and Sub by one number for each output channel. The products are of the standard
-operators: a weight that a DequantizeLinear makes is not constant here, and stays in its integers.
+BatchNormalization, Mul, Div, Add and Sub by one number for each output channel. The products are of
+the standard operators: a weight that a DequantizeLinear makes is not constant here, and stays in
+its integers.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def _channels(match: Match) -> int:
 
 
 def _shape_of(match: Match) -> tuple[int | None, int]:
-    """Return the rank of the product's result (None = unknown) and its channel axis, from the end."""
+    """Return the rank of the product's result (None = unknown) and its channel axis."""
     node = match.nodes["product"]
     if node.op in {"Conv", "ConvTranspose"}:
         rank = match.array("W").ndim
@@ -42,7 +43,7 @@ def _shape_of(match: Match) -> tuple[int | None, int]:
 
 
 def _factors(match: Match) -> tuple[np.ndarray, np.ndarray] | str:
-    """Return what the root multiplies by and what it adds, for each channel, in float64; or why it doesn't."""
+    """Return what the root multiplies by and adds, per channel in float64; or a reason."""
     root, count = match.root, _channels(match)
     one, zero = np.ones(count), np.zeros(count)
     if root.op == "BatchNormalization":
@@ -140,7 +141,7 @@ def _replace(edit: Edit, match: Match) -> None:
     new.name, new.metadata = product.name or new.name, {**product.metadata, **new.metadata}
 
 
-def _refuse_push(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_push(edit: Edit, match: Match) -> str | None:
     b, c = match["B"].const, match["C"].const
     if not isinstance(b, np.ndarray) or not isinstance(c, np.ndarray):
         return "its constants are integers with scales"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pycompress.formats import FORMATS
 from pycompress.graph.expand import DYNAMIC
 from pycompress.graph.ir import PRESET, Quantized
 from pycompress.graph.pattern import Match, Rule
@@ -15,12 +16,12 @@ if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
     from pycompress.graph.ir import Node, Value
 
-PADDINGS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
+_PRESETS = {"Conv": "conv", "ConvTranspose": "conv_transpose"}
 
 
-def _refuse(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse(edit: Edit, match: Match) -> str | None:
     node, w, bias = match.root, match["w"], match.get("b")
-    axis = 0 if node.op == "Conv" else 1
+    axis = FORMATS[_PRESETS[node.op]].channel_axis or 0
     if (
         node.attrs.get("group", 1) > 1
         and node.op == "ConvTranspose"
@@ -42,12 +43,11 @@ def _replace(edit: Edit, match: Match) -> None:
     dynamic = node.metadata.pop(DYNAMIC, None) == "1"
     if dynamic and node.op == "Conv":
         attrs["dynamic"] = True
-    op = "conv" if node.op == "Conv" else "conv_transpose"
-    edit.supersede(node, op, inputs, attrs, PRESET)
+    edit.supersede(node, _PRESETS[node.op], inputs, attrs, PRESET)
 
 
 def geometry(node: Node, w: Value) -> dict[str, Any]:
-    """Return strides, pads, dilations, group and auto_pad of a convolution, ONNX's defaults written out."""
+    """Return the geometry of a convolution with ONNX's defaults written out."""
     dims = w.shape or ()
     axes = len(dims) - 2
     attrs: dict[str, Any] = {
@@ -64,7 +64,7 @@ def geometry(node: Node, w: Value) -> dict[str, Any]:
     return attrs
 
 
-def _refuse_pad(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_pad(edit: Edit, match: Match) -> str | None:
     conv, pad = match.root, match.nodes["pad"]
     if pad.attrs.get("mode", "constant") != "constant":
         return f"the padding before it is of mode '{pad.attrs['mode']}'"

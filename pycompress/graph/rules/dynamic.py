@@ -1,6 +1,7 @@
 """Integer products with ranges found at run time -> `linear` and `conv` with ``dynamic=True``.
 
-The standard spelling is DynamicQuantizeLinear, then MatMulInteger or ConvInteger, Cast, and products with both scales.
+The standard spelling is DynamicQuantizeLinear, then MatMulInteger or ConvInteger, Cast, and
+products with both scales.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def _weight(match: Match) -> Quantized | str:
     return Quantized(data, scale, zeros, axis)
 
 
-def _refuse(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse(edit: Edit, match: Match) -> str | None:
     if match.nodes["cast"].attrs.get("to") != _FLOAT:
         return "its sums are not turned into float32"
     weight = _weight(match)
@@ -78,7 +79,7 @@ def _replace(edit: Edit, match: Match) -> None:
     node.name = product.name or node.name
 
 
-def _refuse_contrib(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_contrib(edit: Edit, match: Match) -> str | None:
     bias = match.get("bias")
     if bias is not None and (bias.const is None or bias.array().ndim != 1):
         return f"its bias '{bias.name}' is not a constant of one axis"

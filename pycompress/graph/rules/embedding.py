@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
 
 
-def _refuse(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse(edit: Edit, match: Match) -> str | None:
     table = match["table"]
     if table.const is None:
         return f"its table '{table.name}' is computed at run time"
@@ -32,7 +32,7 @@ def _replace(edit: Edit, match: Match) -> None:
     edit.supersede(match.root, "embedding", [match["table"], match["indices"]], {}, PRESET)
 
 
-def _refuse_quantized(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_quantized(edit: Edit, match: Match) -> str | None:
     table, scale, gather = match["TABLE"].const, match["SCALE"].const, match.nodes["gather"]
     if not isinstance(table, np.ndarray) or table.dtype.name not in {"int8", "uint8"}:
         return f"its table '{match['TABLE'].name}' is of type {match['TABLE'].dtype}"
@@ -79,7 +79,7 @@ def _replace_table(edit: Edit, match: Match) -> None:
     else:
         shape = match.root.output.shape
         rank = None if shape is None else len(shape)
-        added = per_channel(match["C"].const, table.shape[1], rank=rank, axis=-1)  # type: ignore[arg-type]
+        added = per_channel(match.array("C"), table.shape[1], rank=rank, axis=-1)
         assert added is not None
         result = table + added
     rows = edit.constant(match["TABLE"].name, result)

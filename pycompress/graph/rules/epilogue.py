@@ -42,11 +42,11 @@ def _bias(match: Match) -> np.ndarray | None:
         added = per_channel(constant, channels, rank=rank, axis=1 - rank)
     if added is None or bias is None:
         return added
-    total: np.ndarray = added + bias.array()
-    return total
+    both: np.ndarray = added + bias.array()
+    return both
 
 
-def _refuse_bias(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_bias(edit: Edit, match: Match) -> str | None:
     if match.nodes["product"].attrs.get("activation"):
         return "the node before it applies an activation first"
     if _bias(match) is None:
@@ -62,7 +62,7 @@ def _replace_bias(edit: Edit, match: Match) -> None:
     _extend(edit, match, [match["x"], match["w"], value], product)
 
 
-def _refuse_residual(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_residual(edit: Edit, match: Match) -> str | None:
     product, r = match.nodes["product"], match["r"]
     if product.attrs.get("activation"):
         return "the node before it applies an activation first"
@@ -84,7 +84,7 @@ def _replace_residual(edit: Edit, match: Match) -> None:
     )
 
 
-def _refuse_activation(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_activation(edit: Edit, match: Match) -> str | None:
     if match.nodes["product"].attrs.get("activation"):
         return "the node before it applies an activation already"
     if activation_of(match.root) is None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pycompress.graph.ir import Constant
 
 
-def _refuse_matmul(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_matmul(edit: Edit, match: Match) -> str | None:
     if match["x"].const is not None and match["w"].const is None:
         return "its constant stands on the left"
     return why_not_weight(match["w"], 2, axis=1)
@@ -43,7 +43,7 @@ def _scaled(constant: Constant, factor: float) -> Constant:
     return Quantized(constant.data, scale, constant.zero_point, constant.axis)
 
 
-def _refuse_gemm(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_gemm(edit: Edit, match: Match) -> str | None:
     attrs, w = match.root.attrs, match["w"]
     if attrs.get("alpha", 1.0) <= 0 and isinstance(w.const, Quantized):
         return "its alpha is not positive, and its weight is in integers"
@@ -51,7 +51,7 @@ def _refuse_gemm(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
 
 
 def _replace_gemm(edit: Edit, match: Match) -> None:
-    """Alpha * A' · B' + beta * C: all but A' · B' goes into constants where C is one number per column."""
+    """Keep A' · B'; alpha, beta and C go into constants where C is one number per column."""
     root = match.root
     attrs, x, w, c = root.attrs, match["x"], match["w"], match.get("c")
     if attrs.get("transA"):
@@ -85,7 +85,7 @@ def _replace_gemm(edit: Edit, match: Match) -> None:
 
 
 def _einsum(match: Match) -> tuple[bool, str | None]:
-    """Return whether the weight is (N, K), and a reason when the equation is not a product with a matrix."""
+    """Return whether the weight is (N, K), and why the equation is no product with a matrix."""
     equation = str(match.root.attrs["equation"]).replace(" ", "")
     operands, arrow, result = equation.partition("->")
     left, _, right = operands.partition(",")
@@ -100,7 +100,7 @@ def _einsum(match: Match) -> tuple[bool, str | None]:
     return right == n + k, None
 
 
-def _refuse_einsum(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_einsum(edit: Edit, match: Match) -> str | None:
     is_nk, reason = _einsum(match)
     return reason or why_not_weight(match["w"], 2, axis=0 if is_nk else 1)
 

@@ -17,7 +17,7 @@ _PRODUCT = "product=pycompress.linear|pycompress.conv|pycompress.conv_transpose"
 _MOVE = "move=Squeeze|Unsqueeze|Reshape|Flatten|Transpose"
 
 
-def _refuse_activation(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_activation(edit: Edit, match: Match) -> str | None:
     if match.nodes["product"].attrs.get("activation"):
         return "the node before it applies an activation already"
     if activation_of(match.root) is None:
@@ -49,7 +49,7 @@ def _bias(match: Match) -> np.ndarray | None:
     return per_channel(constant, channels, rank=len(shape), axis=1 - len(shape))
 
 
-def _refuse_bias(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_bias(edit: Edit, match: Match) -> str | None:
     if match.nodes["product"].attrs.get("activation"):
         return "the node before it applies an activation first"
     if _bias(match) is None:

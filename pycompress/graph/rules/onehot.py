@@ -23,7 +23,7 @@ def _refuse_table(match: Match) -> str | None:
     return None
 
 
-def _refuse_equal(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_equal(edit: Edit, match: Match) -> str | None:
     index, classes = match["index"], match["CLASSES"].const
     reason = _refuse_table(match)
     if reason is not None:
@@ -48,7 +48,7 @@ def _replace_equal(edit: Edit, match: Match) -> None:
     _gather(edit, match, rows)
 
 
-def _refuse_one_hot(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_one_hot(edit: Edit, match: Match) -> str | None:
     reason = _refuse_table(match)
     if reason is not None:
         return reason
@@ -79,7 +79,7 @@ def _replace_one_hot(edit: Edit, match: Match) -> None:
 
 
 def _gather(edit: Edit, match: Match, rows: Value) -> None:
-    """Let rows that do not exist, which a one-hot encoding multiplies by zero, be a row of zeros behind the others.
+    """Let rows that do not exist be a row of zeros behind the others.
 
     -1 (whatever is below zero) and the number of rows (whatever is above) both stand for that row.
     """

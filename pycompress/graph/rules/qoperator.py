@@ -1,7 +1,8 @@
-"""QOperator nodes -> DequantizeLinear, the float operator, QuantizeLinear: what their definition says.
+"""QOperator nodes -> DequantizeLinear, the float operator, QuantizeLinear.
 
-A model that was quantized in QOperator form is so brought into QDQ form, and the other rules take it from there.
-QLinearConv and QLinearMatMul are standard; the others belong to ONNX Runtime's domain ``com.microsoft``.
+A model that was quantized in QOperator form is so brought into QDQ form, and the other rules take
+it from there. QLinearConv and QLinearMatMul are standard; the others belong to ONNX Runtime's
+domain ``com.microsoft``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def _float(
     name: str,
     axis: int | None = None,
 ) -> Value:
-    """Return the float value of the operand that the pattern calls `name`, `name`_scale, `name`_zero."""
+    """Return the float value of an operand, with the scale and zero point beside it."""
     x, scale, zero = match[name], match[f"{name}_scale"], match.get(f"{name}_zero")
     return _dequantized(edit, x, scale, zero, axis)
 
@@ -70,7 +71,7 @@ def _bias(edit: Edit, match: Match, factor: float = 1.0) -> list[Value]:
     return [edit.constant(f"{bias.name}_bias", quantized)]
 
 
-def _refuse_bias(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_bias(edit: Edit, match: Match) -> str | None:
     bias = match.get("bias")
     if bias is None:
         return None
@@ -111,7 +112,7 @@ def _unary(edit: Edit, match: Match) -> None:
     _finish(edit, match, match.root.op.removeprefix("QLinear"), [_float(edit, match, "x")], attrs)
 
 
-def _refuse_unary(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_unary(edit: Edit, match: Match) -> str | None:
     root = match.root
     if root.attrs.get("channels_last"):
         return "its channels stand last, which no standard operator says"

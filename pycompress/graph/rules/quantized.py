@@ -78,7 +78,7 @@ RULES = (
 
 
 def restore(edit: Edit) -> None:
-    """Give nodes outside of the preset formats their constants back as DequantizeLinear of integers."""
+    """Give nodes outside of the preset formats their constants back as DequantizeLinear."""
     for node in edit.nodes():
         if node.is_preset() and node.op != "activation":
             continue

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _SIXTH = Activation("hard_sigmoid", 1 / 6, 0.5)
 
 
-def _refuse(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse(edit: Edit, match: Match) -> str | None:
     x = match["x"]
     if x.dtype != np.float32:
         return f"'{x.name}' is of type {x.dtype}, not float32"
@@ -147,7 +147,7 @@ def _replace_norm(edit: Edit, match: Match) -> None:
 # -- Softmax over the last axis, as it had to be written for a matrix
 
 
-def _refuse_softmax(edit: Edit, match: Match) -> str | None:  # noqa: ARG001
+def _refuse_softmax(edit: Edit, match: Match) -> str | None:
     x, axis = match["x"], match.nodes["flatten"].attrs.get("axis", 1)
     last = axis == -1 or (x.shape is not None and axis == len(x.shape) - 1)
     if not last or match.nodes["softmax"].attrs.get("axis", -1) not in {-1, 1}:

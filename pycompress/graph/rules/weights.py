@@ -47,8 +47,8 @@ def per_channel(
     Parameters
     ----------
     rank : int or None
-        Axes of the tensor that the constant is broadcast against; None when unknown, and then a constant of more than
-        one axis is not accepted: it might add axes to the result.
+        Axes of the tensor that the constant is broadcast against; None when unknown, and then a
+        constant of more than one axis is not accepted: it might add axes to the result.
     axis : int
         The tensor's channel axis, counted from the end (negative).
     """

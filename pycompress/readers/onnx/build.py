@@ -1,4 +1,4 @@
-"""ModelProto -> Graph: names become edges, and what the names get wrong becomes an error that says so."""
+"""ModelProto -> Graph: names become edges, and wrong names become errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def build(proto: ModelProto, opsets: dict[str, int], tensors: Tensors) -> Graph:
     Raises
     ------
     ModelError
-        When names are defined twice or never, nodes form a cycle, an operator is unknown, or a tensor is malformed.
+        When names are defined twice or never, nodes form a cycle, an operator is unknown, or a
+        tensor is malformed.
     """
     others = {domain: version for domain, version in opsets.items() if domain}
     graph = _Builder(opsets[""], others, tensors).graph(proto.graph, {})
@@ -183,7 +184,7 @@ def _type(info: ValueInfoProto) -> tuple[np.dtype[Any] | None, Shape | None]:
     return dtype, tuple(_dim(d, info.name) for d in tensor.shape.dim)
 
 
-def _dim(dim: Any, name: str) -> Dim:  # noqa: ANN401 - onnx has no public name for the type
+def _dim(dim: Any, name: str) -> Dim:  # noqa: ANN401
     if dim.HasField("dim_value"):
         if not -1 <= dim.dim_value <= _LARGEST_DIM:
             msg = f"value '{name}' has a dimension of {dim.dim_value}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -49,27 +49,28 @@ class Site:
         inputs += [None] * (position + 1 - len(inputs))
         inputs[position] = value
 
-    def error(self, text: str) -> ModelError:
-        """Return an error that names the node."""
+    def fail(self, text: str) -> NoReturn:
+        """Raise an error that names the node."""
         name = self.node.name or self.node.output.name
-        return ModelError(f"node '{name}' ({self.node.op}, opset {self.opset}) {text}")
+        msg = f"node '{name}' ({self.node.op}, opset {self.opset}) {text}"
+        raise ModelError(msg)
 
 
 def refuse(site: Site) -> None:
     """Refuse an old form that has no equal today."""
-    raise site.error("is written in a form that cannot be brought to opset 18")
+    site.fail("is written in a form that cannot be brought to opset 18")
 
 
 def spatial_only(site: Site) -> None:
     """BatchNormalization: statistics per position, spatial=0, went in version 9."""
     if site.node.attrs.pop("spatial", 1) != 1:
-        raise site.error("has statistics for each position (spatial=0), which is not supported")
+        site.fail("has statistics for each position (spatial=0), which is not supported")
 
 
 def one_output(site: Site) -> None:
-    """BatchNormalization: more than one output means training, which normalizes by the batch itself."""
+    """BatchNormalization: more than one output means that it is training."""
     if len(site.node.outputs) > 1:
-        raise site.error("is in training mode; export the model for inference")
+        site.fail("is in training mode; export the model for inference")
 
 
 def bounds_to_inputs(site: Site) -> None:
@@ -89,7 +90,7 @@ def inference_only(site: Site) -> None:
 
 
 def flattened(site: Site) -> None:
-    """Softmax, LogSoftmax, Hardmax: they used to act on the input as a matrix, split before `axis` (default 1)."""
+    """Softmax, LogSoftmax, Hardmax: they acted on a matrix, split before `axis` (default 1)."""
     node = site.node
     x = node.inputs[0]
     axis = node.attrs.pop("axis", 1)
@@ -134,9 +135,7 @@ def resize_before_11(site: Site) -> None:
         known = scales.const if scales is not None else None
         shrinks = known is not None and bool((np.asarray(known) < 1).any())
         if shrinks and (np.asarray(known) > 1).any():
-            raise site.error(
-                "enlarges one axis and shrinks another, which has no equal in opset 18"
-            )
+            site.fail("enlarges one axis and shrinks another, which has no equal in opset 18")
         site.node.attrs["nearest_mode"] = "ceil" if shrinks else "floor"
 
 
@@ -148,7 +147,7 @@ def resize_before_13(site: Site) -> None:
             site.node.inputs[position] = None
     if site.node.attrs.get("coordinate_transformation_mode") == "tf_half_pixel_for_nn":
         if site.node.attrs.get("nearest_mode") != "floor":
-            raise site.error("uses tf_half_pixel_for_nn, which went in opset 13")
+            site.fail("uses tf_half_pixel_for_nn, which went in opset 13")
         site.node.attrs["coordinate_transformation_mode"] = "half_pixel"
         site.node.attrs["nearest_mode"] = "round_prefer_ceil"  # floor(p + 0.5)
 

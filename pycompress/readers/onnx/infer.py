@@ -6,10 +6,10 @@ from onnx import ModelProto, shape_inference
 
 
 def with_types(proto: ModelProto) -> ModelProto:
-    """Return the model with the types that can be inferred; unchanged where inference itself gives up.
+    """Return the model with the types that can be inferred; as it is where that fails.
 
-    Shapes are a help to the rules that follow and never a condition, so a model that inference stumbles over
-    (custom operators, contradictory annotations) is read all the same.
+    Shapes are a help to the rules that follow and never a condition, so a model that inference
+    stumbles over (custom operators, contradictory annotations) is read all the same.
     """
     try:
         return shape_inference.infer_shapes(

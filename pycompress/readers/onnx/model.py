@@ -43,10 +43,12 @@ def read_onnx(model: str | os.PathLike[str] | bytes | bytearray | memoryview | M
 
 def _serialized(model: ModelProto) -> bytes:
     try:
-        return model.SerializeToString()
+        serialized: bytes = model.SerializeToString()
     except (EncodeError, ValueError) as error:
-        msg = f"a ModelProto beyond 2 GB must be saved with external data and read from its path: {error}"
+        how = "save it with external data and read it from its path"
+        msg = f"a ModelProto beyond 2 GB cannot be read; {how}: {error}"
         raise ModelError(msg) from None
+    return serialized
 
 
 def _parse(buffer: memoryview, folder: Path | None, what: str) -> Graph:

@@ -29,7 +29,7 @@ DTYPES: dict[int, np.dtype[Any]] = {
     TensorProto.UINT64: np.dtype(np.uint64),
     TensorProto.BOOL: np.dtype(np.bool_),
 }
-"""The element types that models may use; bfloat16 joins them where the ml_dtypes package is installed."""
+"""The element types that models may use; bfloat16 where ml_dtypes is installed."""
 
 try:
     import ml_dtypes
@@ -72,7 +72,8 @@ class Tensors:
     buffer : memoryview or None
         The model file, for tensors whose bytes were left in it.
     folder : Path or None
-        Where the model lies; external data must lie in it. None when the model did not come from a file.
+        Where the model lies; external data must lie in it. None when the model did not come from a
+        file.
     """
 
     def __init__(self, buffer: memoryview | None, folder: Path | None) -> None:
@@ -86,7 +87,8 @@ class Tensors:
         Raises
         ------
         ModelError
-            When the type is not supported, a dim is negative, or there are not just as many bytes as the dims ask for.
+            When the type is not supported, a dim is negative, or there are not just as many bytes
+            as the dims ask for.
         """
         dtype = dtype_of(tensor.data_type, what)
         dims = tuple(tensor.dims)
@@ -97,7 +99,7 @@ class Tensors:
             return self._external(tensor, dtype, dims, what)
         if tensor.HasField("raw_data"):
             return _shaped(np.frombuffer(tensor.raw_data, np.uint8), dtype, dims, what)
-        field = np.array(getattr(tensor, _FIELDS.get(tensor.data_type, "int32_data")))
+        field = np.array(getattr(tensor, _FIELDS.get(int(tensor.data_type), "int32_data")))
         if field.size != math.prod(dims):
             msg = (
                 f"{what} has dims {list(dims)}, {math.prod(dims)} elements, but holds {field.size}"
@@ -120,7 +122,8 @@ class Tensors:
             raise ModelError(msg) from None
         if offset < 0 or length < 0 or offset + length > source.size:
             file = "the model file" if location == INSIDE else f"'{location}'"
-            msg = f"{what} needs bytes {offset} to {offset + length} of {file}, which has {source.size}"
+            span = f"bytes {offset} to {offset + length}"
+            msg = f"{what} needs {span} of {file}, which has {source.size}"
             raise ModelError(msg)
         return _shaped(source[offset : offset + length], dtype, dims, what)
 
@@ -160,7 +163,8 @@ class Tensors:
 def _shaped(data: np.ndarray, dtype: np.dtype[Any], dims: Sequence[int], what: str) -> np.ndarray:
     size = math.prod(dims) * dtype.itemsize
     if data.size != size:
-        msg = f"{what} has dims {list(dims)}, which take {size} bytes as {dtype}, but holds {data.size}"
+        wanted = f"{list(dims)}, which take {size} bytes as {dtype}"
+        msg = f"{what} has dims {wanted}, but holds {data.size} bytes"
         raise ModelError(msg)
     view = data.view(dtype).reshape(dims)
     # Protobuf aligns nothing, and kernels read through typed pointers.

@@ -1,8 +1,9 @@
 """Bringing the operators of opsets 7 to 17 into their form of opset 18.
 
-Between those versions most operators gained element types and nothing else. Those whose *form* changed (attributes that
-became inputs, defaults that moved, names that went) have a row in `UPGRADES`: a function that applies to nodes written
-before the version of the row. A node that has several rows takes them in the order of the versions.
+Between those versions most operators gained element types and nothing else. Those whose *form*
+changed (attributes that became inputs, defaults that moved, names that went) have a row in
+`UPGRADES`: a function that applies to nodes written before the version of the row. A node that has
+several rows takes them in the order of the versions.
 """
 
 from __future__ import annotations

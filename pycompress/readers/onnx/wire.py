@@ -1,8 +1,9 @@
 """Taking the big tensors out of an ONNX file before it is parsed.
 
-A protobuf parser copies every tensor, and asking the parsed message for its bytes copies once more. Walking the wire
-format here (tag, length, payload) finds where the big tensors lie in the file. The parser is given the same message
-without them, each tensor saying "my bytes are external, at this offset", and the arrays are views of the file.
+A protobuf parser copies every tensor, and asking the parsed message for its bytes copies once more.
+Walking the wire format here (tag, length, payload) finds where the big tensors lie in the file. The
+parser is given the same message without them, each tensor saying "my bytes are external, at this
+offset", and the arrays are views of the file.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ INSIDE = "\0this file"
 """The location of a tensor whose bytes lie in the model file itself; no path can hold a NUL."""
 
 BIG = 4096
-"""Bytes from which a tensor is left in the file. Small ones stay, since shape inference looks into them."""
+"""Bytes from which a tensor is left in the file; shape inference looks into small ones."""
 
 _DEPTH = 64  # nested messages; an If in an If in an If takes three each
 
@@ -36,7 +37,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def without_big_tensors(buffer: memoryview) -> bytes:
-    """Return the model message with the bytes of its big tensors replaced by references into `buffer`.
+    """Return the model message with its big tensors replaced by references into `buffer`.
 
     Raises
     ------
@@ -72,7 +73,7 @@ def _slim(
 
 
 def _fields(buffer: memoryview, pos: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """Iterate over a message's fields: number, wire type, where the tag, payload begin and the payload ends."""
+    """Iterate over fields: number, wire type, start of tag, start and end of payload."""
     while pos < end:
         tag = pos
         key, pos = _varint(buffer, pos, end)
@@ -126,7 +127,7 @@ def _delimited(number: int, body: list[bytes | memoryview]) -> bytes:
 
 
 def _reference(offset: int, length: int) -> bytes:
-    """Return the fields of a TensorProto that say: external, in this file, `length` bytes at `offset`."""
+    """Return the fields of a TensorProto that say: in this file, `length` bytes at `offset`."""
     entries = (("location", INSIDE), ("offset", str(offset)), ("length", str(length)))
     pairs = [_delimited(1, [k.encode()]) + _delimited(2, [v.encode()]) for k, v in entries]
     external = b"".join(_delimited(_EXTERNAL_DATA, [pair]) for pair in pairs)
