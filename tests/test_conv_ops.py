@@ -1,4 +1,4 @@
-"""The operators `conv` and ConvInteger: exact in integers on every instruction set, close in float."""
+"""The operators `conv` and ConvInteger: exact in integers on every set, close in float."""
 
 from __future__ import annotations
 
