@@ -5,6 +5,7 @@ import pytest
 from onnx import helper
 
 import pycompress
+from bench.small_model import small_model
 
 # M, N, K: one token, a few, a batch; a square of weights and the two halves of a transformer's MLP.
 SHAPES = [
@@ -38,6 +39,7 @@ def bench_gemm(benchmark, operands):
 
 def bench_gemm_onnxruntime(benchmark, peer, operands):
     a, b, right = operands
-    run = peer(helper.make_node("MatMulInteger", ["a", "b"], ["y"]), {"a": a}, {"b": b})
+    node = helper.make_node("MatMulInteger", ["a", "b"], ["y"])
+    run = peer(small_model([node], {"a": a}, {"b": b}, np.int32), {"a": a})
     np.testing.assert_array_equal(run(), right)
     benchmark(run)

@@ -5,6 +5,7 @@ import pytest
 from onnx import helper
 
 import pycompress
+from bench.small_model import small_model
 
 SCALE, ZERO = np.float32(0.05), 121
 
@@ -30,6 +31,7 @@ def bench_quantize(benchmark, operands):
 def bench_quantize_onnxruntime(benchmark, peer, operands):
     x, right = operands
     constants = {"s": np.array(SCALE), "z": np.array(ZERO, np.uint8)}
-    run = peer(helper.make_node("QuantizeLinear", ["x", "s", "z"], ["y"]), {"x": x}, constants)
+    node = helper.make_node("QuantizeLinear", ["x", "s", "z"], ["y"])
+    run = peer(small_model([node], {"x": x}, constants, np.uint8), {"x": x})
     np.testing.assert_array_equal(run(), right)
     benchmark(run)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from onnx import helper
 
 import pycompress
 
@@ -30,27 +29,13 @@ def rng():
 
 @pytest.fixture
 def peer():
-    """A function that makes a callable of one ONNX node, run by onnxruntime on one thread."""
+    """A function that makes a callable of a model's bytes and its feed, run by onnxruntime."""
     onnxruntime = pytest.importorskip("onnxruntime")
 
-    def session(node, inputs, constants):
-        """`inputs`, `constants`: arrays by the names that the node reads; its output is `y`."""
-        kinds = {k: helper.np_dtype_to_tensor_dtype(v.dtype) for k, v in inputs.items()}
-        values = [helper.make_tensor_value_info(k, kinds[k], v.shape) for k, v in inputs.items()]
-        tensors = [
-            helper.make_tensor(
-                k, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape, v.tobytes(), raw=True
-            )
-            for k, v in constants.items()
-        ]
-        result = helper.make_empty_tensor_value_info("y")
-        graph = helper.make_graph([node], "peer", values, [result], tensors)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    def session(model, feed):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        made = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        return lambda: made.run(None, inputs)[0]
+        made = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return lambda: made.run(None, feed)[0]
 
     return session
