@@ -21,13 +21,15 @@ enum class Out : int32_t { s32, f32, u8, s8 };
 // What a tile does to a sum before it stores it. Pointers are to column 0 (or row 0) of the whole
 // result; a tile adds its own offsets. With v a float32, each step rounded on its own:
 //
-//   acc  = sum(a * b) + init[n] - col_zero[n] * row_sum[m] - row_zero[m] * col_sum[n]        int32,
-//   exact s32:   store acc v    = float(acc) * scale[n] * row_scale[m] + bias[n] + residual[m][n]
-//   v    = min(max(v, lo), hi)
-//   f32:   store v, NaN stays NaN
-//   u8/s8: store saturate(round_half_even(v) + out_zero)         scale, bias, lo, hi are in units
-//   of the output
-//          NaN goes to the low end: lo, or the type's smallest value
+//   acc = sum(a * b) + init[n] - col_zero[n] * row_sum[m] - row_zero[m] * col_sum[n]
+//
+//   v = float(acc) * scale[n] * row_scale[m] + bias[n] + residual[m][n]
+//
+//   v = min(max(v, lo), hi)
+//
+// s32 stores acc, which is exact; f32 stores v, and NaN stays NaN; u8 and s8 store
+// saturate(round_half_even(v) + out_zero), with scale, bias, lo and hi in units of the output, and
+// NaN goes to the low end: lo, or the type's smallest value.
 //
 // A null pointer leaves its term out. Float gemm: acc is the float32 sum, and the integer terms do
 // not apply. A is here what the caller has: where a tile flips its sign, `init` accounts for the
