@@ -114,7 +114,7 @@ FORMATS: dict[str, Format] = {
             "activation",
             "an element-wise function that exporters spell in several nodes",
             ("x",),
-            "x * Sigmoid(x), x * HardSigmoid(x), Clip(x + 3, 0, 6) / 6, Gelu by Erf or Tanh",
+            "x * Sigmoid(x) and Gelu, by Erf or by Tanh, written out",
             ("it does not work on float32",),
             weight=None,
             channel_axis=None,

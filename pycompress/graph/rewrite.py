@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pycompress.graph.apply import apply_rules
 from pycompress.graph.edit import Edit, edit_everywhere
-from pycompress.graph.rules import FORMAT_STAGES
+from pycompress.graph.rules import FORMAT_STAGES, UNIFYING_RULES
 from pycompress.graph.rules.qoperator import expand_concats
 from pycompress.graph.rules.quantized import restore
 from pycompress.graph.shapes import infer_shapes
@@ -59,19 +59,26 @@ def to_formats(graph: Graph) -> Rewrite:
         is.
     """
     graph = graph.copy()
-    infer_shapes(graph)
+    edit_everywhere(graph, _unify)
+    infer_shapes(graph)  # of what the operators of other domains have become
     refused: dict[Node, str] = {}
 
     def change(edit: Edit) -> None:
-        expand_concats(edit)
         for stage in FORMAT_STAGES:
             apply_rules(edit, stage)
         restore(edit)
         refused.update(edit.refused)
 
     edits = edit_everywhere(graph, change)
+    infer_shapes(graph)
     nodes = [n for edit in edits for n in edit.graph.nodes]
     return Rewrite(graph, [_decision(n, refused) for n in nodes])
+
+
+def _unify(edit: Edit) -> None:
+    """Let quantized models of all kinds look alike."""
+    expand_concats(edit)
+    apply_rules(edit, UNIFYING_RULES)
 
 
 def _decision(node: Node, refused: dict[Node, str]) -> Decision:

@@ -17,8 +17,10 @@ from pycompress.graph.rules import (
 SIMPLIFY_RULES = (*spellings.RULES, *affine.RULES, conv.PAD)
 """What `simplify` looks for among the standard operators."""
 
+UNIFYING_RULES = qoperator.RULES
+"""What `to_formats` does first: bring the nodes of other quantizers into QDQ form."""
+
 FORMAT_STAGES = (
-    qoperator.RULES,
     (*dynamic.RULES, *quantized.RULES, *spellings.RULES),
     onehot.RULES,
     (*linear.RULES, *conv.RULES, *embedding.RULES),

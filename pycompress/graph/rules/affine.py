@@ -142,12 +142,16 @@ def _replace(edit: Edit, match: Match) -> None:
 
 
 def _refuse_push(edit: Edit, match: Match) -> str | None:
-    b, c = match["B"].const, match["C"].const
-    if not isinstance(b, np.ndarray) or not isinstance(c, np.ndarray):
-        return "its constants are integers with scales"
-    rank = max(b.ndim, c.ndim)
-    if b.dtype != np.float32 or c.dtype != np.float32 or (c.ndim > 1 and c.size > 1) or rank > 1:
-        return "its constants are not one number for each column"
+    if match["W"].const is None or match.array("W").ndim != 2:
+        return f"its weight '{match['W'].name}' is not a matrix"
+    rank, axis = _shape_of(match)
+    for name in ("B", "C"):
+        constant = match[name].const
+        if (
+            constant is None
+            or per_channel(constant, _channels(match), rank=rank, axis=axis) is None
+        ):
+            return f"'{match[name].name}' is not one number for each column"
     return None
 
 

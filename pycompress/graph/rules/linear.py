@@ -78,7 +78,9 @@ def _replace_gemm(edit: Edit, match: Match) -> None:
         edit.supersede(root, "linear", [x, w, bias_value], {}, PRESET)
         return
     product = edit.insert("linear", [x, w], root.output, {}, PRESET)
-    if beta != 1:
+    if beta != 1 and c.const is not None:
+        c = edit.constant(f"{c.name}_scaled", c.array() * np.float32(beta))
+    elif beta != 1:
         factor = edit.constant(f"{c.name}_beta", np.array(beta, np.float32))
         c = edit.insert("Mul", [c, factor], c)
     edit.supersede(root, "Add", [product, c])

@@ -47,14 +47,12 @@ def _dequantized(edit: Edit, x: Value, scale: Value, zero: Value | None, axis: i
 def _finish(edit: Edit, match: Match, op: str, inputs: list[Value], attrs: dict[str, Any]) -> None:
     """Let the float operator and a QuantizeLinear behind it compute what the root computed."""
     root = match.root
-    out = Value(
-        edit.names.fresh(f"{root.output.name}_float"), np.dtype(np.float32), root.output.shape
-    )
-    node = Node(op, list(inputs), [out], attrs, name=edit.names.fresh(f"{root.name}_{op}"))
-    edit.add(node)
     if match.get("y_scale") is None:  # QGemm may leave its result in float
-        edit.supersede(root, "Identity", [out])
+        edit.supersede(root, op, list(inputs), attrs)
         return
+    shape = root.output.shape
+    out = Value(edit.names.fresh(f"{root.output.name}_float"), np.dtype(np.float32), shape)
+    edit.add(Node(op, list(inputs), [out], attrs, name=edit.names.fresh(f"{root.name}_{op}")))
     zero = match.get("y_zero")
     edit.supersede(root, "QuantizeLinear", [out, match["y_scale"], *([zero] if zero else [])])
 

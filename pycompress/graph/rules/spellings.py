@@ -31,11 +31,21 @@ def _refuse(edit: Edit, match: Match) -> str | None:
     return None
 
 
+def _supersede(edit: Edit, match: Match, activation: Activation) -> None:
+    """Write the standard operator where there is one, so that a written file reads the same."""
+    if activation is HARD_SWISH:
+        edit.supersede(match.root, "HardSwish", [match["x"]])
+    elif activation is _SIXTH:
+        edit.supersede(match.root, "HardSigmoid", [match["x"]], {"alpha": 1 / 6, "beta": 0.5})
+    else:
+        edit.supersede(match.root, "activation", [match["x"]], activation.attrs(), PRESET)
+
+
 def _spelled(activation: Activation, *patterns: Pattern) -> tuple[Rule, ...]:
     """Return a rule for each spelling of an activation of `x`."""
 
     def replace(edit: Edit, match: Match) -> None:
-        edit.supersede(match.root, "activation", [match["x"]], activation.attrs(), PRESET)
+        _supersede(edit, match, activation)
 
     name = f"spelled out -> {activation.name}"
     return tuple(Rule(name, pattern, replace, _refuse) for pattern in patterns)
@@ -90,7 +100,7 @@ def _refuse_gate(edit: Edit, match: Match) -> str | None:
 
 
 def _replace_gate(edit: Edit, match: Match) -> None:
-    edit.supersede(match.root, "activation", [match["x"]], HARD_SWISH.attrs(), PRESET)
+    _supersede(edit, match, HARD_SWISH)
 
 
 # -- LayerNormalization: (x - mean) / sqrt(mean((x - mean)^2) + epsilon) * gamma + beta
@@ -166,8 +176,8 @@ RULES = (
     *_spelled(HARD_SWISH, *_HARD_SWISH),
     *_spelled(_SIXTH, ("Div", _RELU6, 6.0), ("Mul", _RELU6, 1 / 6)),
     Rule(
-        "x * HardSigmoid(x) -> hard_swish",
-        ("Mul", "x", ("gate=HardSigmoid|pycompress.activation", "x")),
+        "x * HardSigmoid(x) -> HardSwish",
+        ("Mul", "x", ("gate=HardSigmoid", "x")),
         _replace_gate,
         _refuse_gate,
     ),

@@ -11,6 +11,7 @@ import onnx
 from google.protobuf.message import DecodeError, EncodeError
 from onnx import ModelProto
 
+from pycompress.graph.shapes import infer_shapes
 from pycompress.readers.errors import ModelError
 from pycompress.readers.onnx.build import build
 from pycompress.readers.onnx.infer import with_types
@@ -80,7 +81,10 @@ def _to_graph(proto: ModelProto, tensors: Tensors) -> Graph:
         msg = f"the model is written in {found}; {wanted}"
         raise ModelError(msg)
     graph = build(with_types(proto), opsets, tensors)
-    return upgrade(graph) if graph.opset < CANONICAL else graph
+    if graph.opset < CANONICAL:
+        upgrade(graph)
+    infer_shapes(graph)
+    return graph
 
 
 def _inline(proto: ModelProto) -> ModelProto:

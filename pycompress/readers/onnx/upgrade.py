@@ -48,13 +48,12 @@ UPGRADES: dict[str, tuple[tuple[int, Upgrade], ...]] = {
 }
 
 
-def upgrade(graph: Graph) -> Graph:
+def upgrade(graph: Graph) -> None:
     """Rewrite the nodes of a graph of opset 7 to 17, subgraphs included, in the form of opset 18.
 
     The graph is changed in place: it is the reader's own.
     """
     _upgrade(graph, Names(graph))
-    return graph
 
 
 def _upgrade(graph: Graph, names: Names) -> None:
