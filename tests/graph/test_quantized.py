@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
+from onnx.reference import ReferenceEvaluator
 
 from pycompress.graph import PRESET, Graph, Node, Quantized, Value, export, simplify, to_formats
 from pycompress.readers import read
@@ -313,7 +314,9 @@ def test_conv_integer():
     assert ops(again) == ["conv"]
     assert again.nodes[0].attrs["dynamic"] is True
     np.testing.assert_array_equal(weight(again).data, weight(graph).data)
-    assert_same(run(written, m.feeds), run(m.proto(), m.feeds), atol=0.2)  # there it runs in float
+    # onnxruntime before 1.24 has no ConvInteger of int8 weights: the definition answers instead.
+    wanted = ReferenceEvaluator(m.proto()).run(None, m.feeds)
+    assert_same(run(written, m.feeds), wanted, atol=0.2)  # there it runs in float
 
 
 @pytest.mark.parametrize("op", ["DynamicQuantizeMatMul", "MatMulIntegerToFloat"])
