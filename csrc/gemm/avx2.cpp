@@ -1,9 +1,10 @@
 // 6x16 tiles for AVX2, int8 and float32.
 //
-//                          B step   b0 [8 cols x 2k]   b1 [8 cols x 2k]          float32: 8 cols x
-//                          1k
+//                          B step   b0 [8 cols x 2k]   b1 [8 cols x 2k]
 //   A step [6 rows x 2k]
 //     row r, broadcast ->           acc[r][0]          acc[r][1]           r = 0..5
+//
+//   float32: the same, with steps of 1k.
 //
 //   12 accumulators + 2 of B + 1 of A + 1 product = 16 of 16 ymm registers.
 //

@@ -1,9 +1,10 @@
 // 6x64 tiles for AVX-512 VNNI, int8 and float32.
 //
-//                          B step   b0 [16 cols x 4k]  b1        b2        b3          float32: 16
-//                          cols x 1k
+//                          B step   b0 [16 cols x 4k]  b1        b2        b3
 //   A step [6 rows x 4k]
 //     row r, broadcast ->           acc[r][0]          acc[r][1] acc[r][2] acc[r][3]   r = 0..5
+//
+//   float32: the same, with steps of 1k.
 //
 //   24 accumulators + 4 of B + 1 of A (+ 1 flip) = 30 of 32 zmm registers.
 //

@@ -85,7 +85,7 @@ class _Expander:
                 self.constant(f"{value.name}_quantized", q.data),
                 self.constant(f"{value.name}_scale", q.scale),
             ]
-            # onnxruntime before 1.24 wants the zero points of an axis written out, zeros or not.
+            # onnxruntime 1.23 wants the zero points of an axis written out, zeros or not.
             if q.axis is not None or q.zero_point.any():
                 inputs.append(self.constant(f"{value.name}_zero_point", q.zero_point))
             out = Value(value.name, q.scale.dtype, q.shape)

@@ -314,7 +314,7 @@ def test_conv_integer():
     assert ops(again) == ["conv"]
     assert again.nodes[0].attrs["dynamic"] is True
     np.testing.assert_array_equal(weight(again).data, weight(graph).data)
-    # onnxruntime before 1.24 has no ConvInteger of int8 weights: the definition answers instead.
+    # onnxruntime 1.23 has no ConvInteger of int8 weights: the definition answers instead.
     wanted = ReferenceEvaluator(m.proto()).run(None, m.feeds)
     assert_same(run(written, m.feeds), wanted, atol=0.2)  # there it runs in float
 

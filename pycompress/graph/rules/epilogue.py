@@ -9,7 +9,7 @@ import numpy as np
 from pycompress.graph.activations import ACTIVATION_OPS, activation_of
 from pycompress.graph.ir import PRESET, Quantized
 from pycompress.graph.pattern import Match, Rule
-from pycompress.graph.rules.weights import per_channel
+from pycompress.graph.rules.weights import output_channels, per_channel
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
@@ -35,11 +35,8 @@ def _bias(match: Match) -> np.ndarray | None:
         rank = None if product.output.shape is None else len(product.output.shape)
         added = per_channel(constant, int(w.shape[1] or 0), rank=rank, axis=-1)
     else:
-        channels = int(w.shape[0] or 0)
-        if product.is_preset("conv_transpose"):
-            channels = int(w.shape[1] or 0) * int(product.attrs["group"])
         rank = len(w.shape)
-        added = per_channel(constant, channels, rank=rank, axis=1 - rank)
+        added = per_channel(constant, output_channels(product, w), rank=rank, axis=1 - rank)
     if added is None or bias is None:
         return added
     both: np.ndarray = added + bias.array()

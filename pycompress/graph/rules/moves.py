@@ -8,7 +8,7 @@ import numpy as np
 
 from pycompress.graph.activations import ACTIVATION_OPS, activation_of
 from pycompress.graph.pattern import Match, Rule
-from pycompress.graph.rules.weights import per_channel
+from pycompress.graph.rules.weights import output_channels, per_channel
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
@@ -43,9 +43,7 @@ def _bias(match: Match) -> np.ndarray | None:
     rank = len(w.shape)
     if any(int(a) % rank < 2 for a in axes.ravel()):
         return None
-    channels = int(w.shape[0] or 0)
-    if product.op == "conv_transpose":
-        channels = int(w.shape[1] or 0) * int(product.attrs["group"])
+    channels = output_channels(product, w)
     return per_channel(constant, channels, rank=len(shape), axis=1 - len(shape))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from pycompress.graph.ir import Quantized
 
 if TYPE_CHECKING:
-    from pycompress.graph.ir import Constant, Value
+    from pycompress.graph.ir import Constant, Node, Value
 
 
 def why_not_weight(w: Value, rank: int | None, axis: int) -> str | None:
@@ -37,6 +37,14 @@ def why_not_weight(w: Value, rank: int | None, axis: int) -> str | None:
     elif w.const.dtype != np.float32:
         return f"its weight '{w.name}' is of type {w.const.dtype}, not float32"
     return None
+
+
+def output_channels(product: Node, w: Value) -> int:
+    """Return how many channels a convolution, transposed or not, computes with this weight."""
+    dims = w.shape or (0, 0)
+    if product.is_preset("conv_transpose"):
+        return int(dims[1] or 0) * int(product.attrs["group"])
+    return int(dims[0] or 0)
 
 
 def per_channel(
