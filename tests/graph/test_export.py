@@ -60,6 +60,17 @@ def test_the_model_that_is_read_is_not_overwritten(tmp_path):
     assert path.read_bytes() == before
 
 
+def test_the_data_that_is_read_is_not_overwritten(tmp_path):
+    save(graph_of(big()), tmp_path / "a.onnx", limit=1000)
+    (tmp_path / "a.onnx").rename(tmp_path / "b.onnx")
+    graph = read(tmp_path / "b.onnx")
+    with pytest.raises(
+        ValueError, match=r"a.onnx.data' holds data of the model that is being read"
+    ):
+        save(graph, tmp_path / "a.onnx", limit=1000)
+    assert save(graph, tmp_path / "c.onnx", limit=1000)
+
+
 def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     path = tmp_path / "out.onnx"
     path.write_bytes(b"old")
