@@ -17,7 +17,8 @@ from pycompress.graph.ir import (
 )
 
 if TYPE_CHECKING:
-    from pycompress.graph.onnx_writer import export, save
+    from pycompress.graph.files import save
+    from pycompress.graph.onnx_writer import export
     from pycompress.graph.passes import simplify
     from pycompress.graph.rewrite import Decision, Rewrite, to_formats
 
@@ -44,7 +45,7 @@ _LAZY = {
     "to_formats": "rewrite",
     "simplify": "passes",
     "export": "onnx_writer",
-    "save": "onnx_writer",
+    "save": "files",
 }
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DYNAMIC = "pycompress.dynamic"
 """Key of a node's metadata_props: "1" = quantize its input at run time."""
 
-_FLOAT_TYPE = 1  # TensorProto.FLOAT
+_FLOAT = 1  # TensorProto.FLOAT
 
 
 def expand(graph: Graph) -> Graph:
@@ -41,6 +41,7 @@ class _Expander:
         self.names = names
         self.quantized_inputs: dict[Value, tuple[Value, Value, Value]] = {}
         self.floats: dict[Value, Value] = {}
+        self.integers: dict[Value, tuple[Value, Value, Value | None]] = {}
         self.nodes: list[Node] = []
 
     def graph(self, graph: Graph) -> None:
@@ -75,25 +76,41 @@ class _Expander:
         self.add(op, inputs, [out], **attrs)
         return out
 
+    def parts(self, value: Value) -> tuple[Value, Value, Value | None]:
+        """Return data, scale and zero point (None where all are zero) of a quantized constant."""
+        if value not in self.integers:
+            q = value.const
+            assert isinstance(q, Quantized)
+            data = self.constant(f"{value.name}_quantized", q.data)
+            scale = self.constant(f"{value.name}_scale", q.scale)
+            zeros = q.zero_point.any()
+            zero = self.constant(f"{value.name}_zero_point", q.zero_point) if zeros else None
+            self.integers[value] = data, scale, zero
+        return self.integers[value]
+
     def dequantized(self, value: Value) -> Value:
         """Return the float value of a quantized constant; any other value is itself."""
         if not isinstance(value.const, Quantized):
             return value
         if value not in self.floats:
             q = value.const
-            inputs: list[Value | None] = [
-                self.constant(f"{value.name}_quantized", q.data),
-                self.constant(f"{value.name}_scale", q.scale),
-            ]
-            # onnxruntime 1.23 wants the zero points of an axis written out, zeros or not.
-            if q.axis is not None or q.zero_point.any():
-                inputs.append(self.constant(f"{value.name}_zero_point", q.zero_point))
+            data, scale, zero = self.parts(value)
+            if zero is None and q.axis is not None:  # onnxruntime 1.23 wants them, zeros or not
+                zero = self.constant(f"{value.name}_zero_point", q.zero_point)
+            inputs = [data, scale, *([] if zero is None else [zero])]
             out = Value(value.name, q.scale.dtype, q.shape)
-            self.add(
-                "DequantizeLinear", inputs, [out], **({} if q.axis is None else {"axis": q.axis})
-            )
+            attrs = {} if q.axis is None else {"axis": q.axis}
+            self.add("DequantizeLinear", [*inputs], [out], **attrs)
             self.floats[value] = out
         return self.floats[value]
+
+    def product(self, node: Node, op: str, inputs: list[Value | None], **attrs: Any) -> Value:  # noqa: ANN401
+        """Append the operator that stands for a preset node, under the node's name."""
+        value = self.result(op, inputs, node.output.name, **attrs)
+        assert value.producer is not None
+        value.producer.name = node.name or value.producer.name
+        value.producer.metadata = dict(node.metadata)
+        return value
 
     def finish(self, node: Node, value: Value, residual: Value | None) -> None:
         """Append residual and activation; let the last node make the preset node's output."""
@@ -112,8 +129,6 @@ class _Expander:
         assert last is not None
         last.outputs[0] = node.output
         node.output.producer = last
-        if node.name:
-            last.name = node.name if last.name == node.name else last.name
 
     # -- one function per format
 
@@ -125,11 +140,8 @@ class _Expander:
             attrs.pop("pads", None)
         inputs = [None if v is None else self.dequantized(v) for v in (x, w, bias)]
         op = "Conv" if node.op == "conv" else "ConvTranspose"
-        value = self.result(op, inputs[: 2 + (bias is not None)], node.output.name, **attrs)
-        assert value.producer is not None
-        value.producer.name = self.names.fresh(node.name or f"{node.output.name}_{op}")
-        value.producer.metadata = dict(node.metadata)
-        if node.attrs.get("dynamic"):
+        value = self.product(node, op, inputs, **attrs)
+        if node.attrs.get("dynamic") and value.producer is not None:
             value.producer.metadata[DYNAMIC] = "1"
         self.finish(node, value, residual)
 
@@ -137,45 +149,46 @@ class _Expander:
         x, w, bias, residual = (node.input(i) for i in range(4))
         assert x is not None
         assert w is not None
-        stem = node.output.name
         if node.attrs.get("dynamic") and isinstance(w.const, Quantized):
-            value = self.integer_product(x, w, stem)
+            value = self.integer_product(node, x, w)
         elif bias is not None and x.shape is not None and len(x.shape) == 2:
-            value = self.result("Gemm", [*map(self.dequantized, (x, w, bias))], stem)
+            value = self.product(node, "Gemm", [*map(self.dequantized, (x, w, bias))])
             bias = None
         else:
-            value = self.result("MatMul", [x, self.dequantized(w)], stem)
+            value = self.product(node, "MatMul", [x, self.dequantized(w)])
         if bias is not None:
-            value = self.result("Add", [value, self.dequantized(bias)], stem)
+            value = self.result("Add", [value, self.dequantized(bias)], node.output.name)
         self.finish(node, value, residual)
 
-    def integer_product(self, x: Value, w: Value, stem: str) -> Value:
+    def integer_product(self, node: Node, x: Value, w: Value) -> Value:
         """Append x·W with x quantized as ONNX DynamicQuantizeLinear does, W as integers."""
-        q = w.const
-        assert isinstance(q, Quantized)
         if x not in self.quantized_inputs:
             stems = ("quantized", "scale", "zero_point")
             made = tuple(Value(self.names.fresh(f"{x.name}_{s}")) for s in stems)
             self.add("DynamicQuantizeLinear", [x], list(made))
             self.quantized_inputs[x] = (made[0], made[1], made[2])
         x_data, x_scale, x_zero = self.quantized_inputs[x]
-        inputs: list[Value | None] = [x_data, self.constant(f"{w.name}_quantized", q.data), x_zero]
-        if q.zero_point.any():
-            inputs.append(self.constant(f"{w.name}_zero_point", q.zero_point))
-        sums = self.result("MatMulInteger", inputs, stem)
-        w_scale = self.constant(f"{w.name}_scale", q.scale)
+        data, w_scale, w_zero = self.parts(w)
+        inputs = [x_data, data, x_zero, *([] if w_zero is None else [w_zero])]
+        stem = node.output.name
+        sums = self.result(
+            "Cast", [self.product(node, "MatMulInteger", [*inputs])], stem, to=_FLOAT
+        )
         scale = self.result("Mul", [x_scale, w_scale], f"{stem}_scale")
-        return self.result("Mul", [self.result("Cast", [sums], stem, to=_FLOAT_TYPE), scale], stem)
+        return self.result("Mul", [sums, scale], stem)
 
     def embedding(self, node: Node) -> None:
         table, indices = node.inputs
         assert table is not None
-        value = self.result("Gather", [self.dequantized(table), indices], node.output.name, axis=0)
+        value = self.product(node, "Gather", [self.dequantized(table), indices], axis=0)
         self.finish(node, value, None)
 
     def activation(self, node: Node) -> None:
         assert node.inputs[0] is not None
         self.finish(node, node.inputs[0], None)
+        last = node.output.producer
+        if last is not None and node.name:
+            last.name = node.name
 
 
 _FORMATS: dict[str, Callable[[_Expander, Node], None]] = {

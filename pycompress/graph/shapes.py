@@ -52,7 +52,10 @@ class Shapes:
 
     def visit(self, node: Node) -> None:
         """Work out the shapes of a node's outputs, and write them into the values."""
-        found = shape_rules.outputs(self, node)
+        try:
+            found = shape_rules.outputs(self, node)
+        except (IndexError, KeyError, TypeError, ValueError):
+            return  # attributes that do not fit the inputs: running the node says what is wrong
         for value, shape in zip(node.outputs, found, strict=False):
             if shape is not None:
                 self._shapes[value] = value.shape = _merged(shape, value.shape)

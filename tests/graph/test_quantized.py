@@ -298,10 +298,8 @@ def test_products_that_share_their_quantization():
 
 def test_conv_integer():
     m = Model()
-    y = dynamic(
-        m, m.input("x", [1, 3, 6, 6]), integers(m, 4, 3, 3, 3), np.float32(0.01), np.int8(0), "ConvInteger",
-        pads=[1] * 4,
-    )  # fmt: skip
+    x, w = m.input("x", [1, 3, 6, 6]), integers(m, 4, 3, 3, 3)
+    y = dynamic(m, x, w, np.float32(0.01), np.int8(0), "ConvInteger", pads=[1] * 4)
     m.output(m.node("Add", y, m.const(m.random(4, 1, 1))))
     graph = to_formats(simplify(read(m.proto()))).graph
     assert ops(graph) == ["conv"]

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from pycompress.graph import simplify
+from pycompress.graph import export, simplify
 from pycompress.graph.activations import Activation, Speller, compute, spell
 from pycompress.graph.ir import Graph, Value
 from pycompress.graph.names import Names
-from pycompress.graph.onnx_writer import export
 from pycompress.readers import read
 from tests.graph.models import Model, assert_same, ops, rewritten, run
 

@@ -48,7 +48,9 @@ class _Builder:
         if proto.sparse_initializer:
             msg = f"graph '{proto.name}' has sparse initializers, which are not supported"
             raise ModelError(msg)
-        types = {v.name: v for v in [*proto.value_info, *proto.output, *proto.input]}
+        infos = [*proto.value_info, *proto.output, *proto.input]
+        _check_text(*(t.name for t in proto.initializer), *(v.name for v in infos), proto.name)
+        types = {v.name: v for v in infos}
         local: dict[str, Value] = {}
         constants = {t.name: t for t in proto.initializer}
         if len(constants) != len(proto.initializer):
@@ -61,6 +63,7 @@ class _Builder:
         inputs = [self._typed(local, v.name, types) for v in proto.input if v.name not in constants]
         wired = []
         for node in proto.node:
+            _check_text(node.op_type, node.domain, node.name, *node.input, *node.output)
             if node.op_type == "Constant" and node.domain in {"", "ai.onnx"}:
                 array = self._constant(node)
                 name = node.output[0]
@@ -111,6 +114,7 @@ class _Builder:
         if domain == "":
             _check_arity(proto, self.opset, what)
         inputs = [_look_up(scope, name, f"{what} reads") if name else None for name in proto.input]
+        _check_text(*(a.name for a in proto.attribute))
         attrs = {a.name: self._attribute(a, scope, what) for a in proto.attribute}
         metadata = {
             p.key: p.value for p in getattr(proto, "metadata_props", ())
@@ -160,6 +164,14 @@ class _Builder:
         raise ModelError(msg)
 
 
+def _check_text(*names: str | bytes) -> None:
+    """Refuse names that are no UTF-8: protobuf hands them out as bytes."""
+    for name in names:
+        if isinstance(name, bytes):
+            msg = f"a name is not text: {name[:40]!r}"
+            raise ModelError(msg)
+
+
 def _look_up(scope: dict[str, Value], name: str, what: str) -> Value:
     if name not in scope:
         msg = f"{what} '{name}', which nothing defines"
@@ -193,6 +205,7 @@ def _dim(dim: Any, name: str) -> Dim:  # noqa: ANN401
             None if dim.dim_value < 0 else int(dim.dim_value)
         )  # some exporters write -1 for "any"
     symbol = dim.dim_param
+    _check_text(symbol)
     return None if symbol.startswith(("?", "-")) or not symbol else str(symbol)  # others write "?"
 
 

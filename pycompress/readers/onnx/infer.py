@@ -15,5 +15,5 @@ def with_types(proto: ModelProto) -> ModelProto:
         return shape_inference.infer_shapes(
             proto, check_type=False, strict_mode=False, data_prop=True
         )
-    except (RuntimeError, ValueError, TypeError, MemoryError):
+    except (shape_inference.InferenceError, RuntimeError, ValueError, TypeError, MemoryError):
         return proto
