@@ -4,6 +4,7 @@
 PYBIND11_MODULE(_core, module) {
   module.doc() = "Native kernels and engine of pycompress.";
   pycompress::bind_cpu(module);
+  pycompress::bind_conv(module);
   pycompress::bind_gemm(module);
   pycompress::bind_linear(module);
   pycompress::bind_pointwise(module);
