@@ -1,5 +1,6 @@
 // Packed convolutions, from Python: NHWC arrays in and out. Checks here; kernels trust.
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
 #include <mutex>
 #include <optional>
@@ -227,7 +228,10 @@ void bind_conv(py::module_& module) {
   py::class_<PackedConvolution>(module, "PackedConvolution",
                                 "Weights of a convolution, packed for one instruction set.")
       .def_property_readonly(
-          "shape", [](const PackedConvolution& k) { return py::tuple(py::cast(k.shape)); })
+          "shape",
+          [](const PackedConvolution& k) {
+            return py::typing::Tuple<int64_t, py::ellipsis>(py::tuple(py::cast(k.shape)));
+          })
       .def_property_readonly("dtype", [](const PackedConvolution& k) { return k.dtype; })
       .def_property_readonly("groups", [](const PackedConvolution& k) { return k.conv.groups; })
       .def_property_readonly(

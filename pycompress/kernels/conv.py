@@ -40,13 +40,14 @@ def pack_conv(
     w: ArrayLike,
     scale: ArrayLike | None = None,
     bias: ArrayLike | None = None,
+    *,
     stride: int | Sequence[int] = 1,
     padding: int | Sequence[int] = 0,
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     zero_point: ArrayLike | None = None,
 ) -> PackedConvolution:
-    """Bring a convolution's weights into the form of the instruction set in use, once for many runs.
+    """Pack a convolution's weights for the instruction set in use, once for many runs.
 
     Parameters
     ----------
