@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what _HOME says, for type checkers and editors
     from pycompress.compression import compress as compress
+    from pycompress.kernels.conv import (
+        PackedConvolution as PackedConvolution,
+        pack_conv as pack_conv,
+        qconv as qconv,
+    )
     from pycompress.kernels.cpu import (
         available_isas as available_isas,
         get_num_threads as get_num_threads,
@@ -45,6 +50,7 @@ _HOME: dict[str, str] = {
     "FallbackWarning": "runtime",
     "InferenceSession": "runtime",
     "Linear": "kernels.gemm",
+    "PackedConvolution": "kernels.conv",
     "PackedWeights": "kernels.gemm",
     "QuantizedWeights": "kernels.quantize",
     "available_isas": "kernels.cpu",
@@ -57,6 +63,8 @@ _HOME: dict[str, str] = {
     "isa": "kernels.cpu",
     "linear": "kernels.gemm",
     "pack": "kernels.gemm",
+    "pack_conv": "kernels.conv",
+    "qconv": "kernels.conv",
     "qgemm": "kernels.gemm",
     "qlinear": "kernels.gemm",
     "quantize": "kernels.quantize",

@@ -12,6 +12,7 @@ import numpy
 __all__: list[str] = [
     "Activation",
     "Output",
+    "PackedConvolution",
     "PackedWeights",
     "Program",
     "absmax",
@@ -26,7 +27,9 @@ __all__: list[str] = [
     "linear",
     "max_q8",
     "pack",
+    "pack_conv",
     "program_ops",
+    "qconv",
     "qgemm",
     "qlinear",
     "quantize",
@@ -75,6 +78,23 @@ class Output:
         zero_point: typing.SupportsInt | typing.SupportsIndex,
         dtype: str,
     ) -> None: ...
+
+class PackedConvolution:
+    """
+    Weights of a convolution, packed for one instruction set.
+    """
+
+    def __repr__(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def groups(self) -> int: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
 class Program:
     """
@@ -152,11 +172,33 @@ def pack(
     zero_point: typing.Any = None,
     isa: str = "",
 ) -> PackedWeights: ...
+def pack_conv(
+    w: numpy.ndarray,
+    scale: typing.Any,
+    bias: typing.Any,
+    zero_point: typing.Any,
+    strides: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    pads: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    dilations: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    groups: typing.SupportsInt | typing.SupportsIndex,
+    isa: str = "",
+) -> PackedConvolution: ...
 def program_ops() -> list[str]:
     """
     Names of the operators that a Program can run.
     """
 
+def qconv(
+    x: numpy.ndarray,
+    k: PackedConvolution,
+    x_scale: typing.SupportsFloat | typing.SupportsIndex | None,
+    x_zero_point: typing.SupportsInt | typing.SupportsIndex,
+    y_scale: typing.SupportsFloat | typing.SupportsIndex | None,
+    y_zero_point: typing.SupportsInt | typing.SupportsIndex,
+    y_dtype: str,
+    activation: Activation,
+    out: typing.Any,
+) -> numpy.ndarray: ...
 def qgemm(
     a: numpy.ndarray, packed: PackedWeights, a_zero_point: typing.Any, out: typing.Any
 ) -> numpy.ndarray: ...

@@ -44,33 +44,72 @@ inline void interleave(const uint8_t* const* rows, int64_t n, __m256i* out) {
   split(_mm256_unpackhi_epi16(hi01, hi23), out + 3 * kParts);
 }
 
+// A run of columns of up to 4 image rows: the pointers move by one pitch, 0 where a row is padding.
+template <bool kFlip>
+void interleave_run(const uint8_t* const* rows, const int64_t* pitch, int64_t n, int64_t count,
+                    int64_t out_step, __m256i* out) {
+  const uint8_t* p[4] = {rows[0], rows[1], rows[2], rows[3]};
+  for (int64_t j = 0; j < count; ++j, out += out_step) {
+    interleave<kFlip>(p, n, out);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) p[i] += pitch[i];
+  }
+}
+
 // Columns 0..count-1 of a row of windows; column j of row r is image column first + j * step +
-// shift[r].
+// shift[r]. Where all 4 rows of a group are inside the image they run; the others go one by one.
 template <bool kFlip>
 void interleave_columns(const DepthwiseArgs& args, int64_t channel, int64_t n, int64_t first,
                         int64_t step, int64_t count, __m256i* out) {
   const int64_t groups = (args.row_count + 3) / 4;
+  const int64_t out_step = groups * 4 * kParts;
   const uint8_t* padding = static_cast<const uint8_t*>(args.padding) + channel;
   for (int64_t g = 0; g < groups; ++g) {
     const uint8_t* base[4];
-    int64_t shift[4];
+    int64_t start[4];
+    int64_t begin = 0;  // columns [begin, end) are inside in all rows
+    int64_t end = count;
     for (int64_t i = 0; i < 4; ++i) {
-      const int64_t r =
-          4 * g + i < args.row_count ? 4 * g + i : args.row_count - 1;  // its weight is zero
+      // Beyond the last row: its weight is zero.
+      const int64_t r = 4 * g + i < args.row_count ? 4 * g + i : args.row_count - 1;
       base[i] = static_cast<const uint8_t*>(args.rows[r]);
-      shift[i] = args.shift[r];
-      if (base[i] != nullptr) base[i] += channel;
+      start[i] = first + args.shift[r];
+      if (base[i] == nullptr) continue;
+      base[i] += channel;
+      const int64_t from = start[i] >= 0 ? 0 : (step - 1 - start[i]) / step;
+      const int64_t to = start[i] >= args.width ? 0 : (args.width - start[i] + step - 1) / step;
+      begin = from > begin ? from : begin;
+      end = to < end ? to : end;
     }
-    for (int64_t j = 0; j < count; ++j) {
-      const uint8_t* rows[4];
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
-        const int64_t column = first + j * step + shift[i];
-        const bool inside = static_cast<uint64_t>(column) < static_cast<uint64_t>(args.width);
-        rows[i] = inside && base[i] != nullptr ? base[i] + column * args.channels : padding;
+    begin = begin < count ? begin : count;
+    end = end > begin ? end : begin;
+    __m256i* const group_out = out + g * 4 * kParts;
+    const auto one_by_one = [&](int64_t j, int64_t stop) {
+      for (; j < stop; ++j) {
+        const uint8_t* rows[4];
+        for (int i = 0; i < 4; ++i) {
+          const int64_t column = start[i] + j * step;
+          const bool inside = base[i] != nullptr && column >= 0 && column < args.width;
+          rows[i] = inside ? base[i] + column * args.channels : padding;
+        }
+        interleave<kFlip>(rows, n, group_out + j * out_step);
       }
-      interleave<kFlip>(rows, n, out + (j * groups + g) * 4 * kParts);
+    };
+    one_by_one(0, begin);
+    const uint8_t* rows[4];
+    int64_t pitch[4];
+    for (int i = 0; i < 4; ++i) {
+      const bool inside = base[i] != nullptr;
+      rows[i] = inside ? base[i] + (start[i] + begin * step) * args.channels : padding;
+      pitch[i] = inside ? step * args.channels : 0;
     }
+    __m256i* const run_out = group_out + begin * out_step;
+    if (n == kBlock) {
+      interleave_run<kFlip>(rows, pitch, kBlock, end - begin, out_step, run_out);
+    } else {
+      interleave_run<kFlip>(rows, pitch, n, end - begin, out_step, run_out);
+    }
+    one_by_one(end, count);
   }
 }
 
@@ -78,21 +117,28 @@ void interleave_columns(const DepthwiseArgs& args, int64_t channel, int64_t n, i
 struct Lane32 {
   const Epilogue& epilogue;
   const DepthwiseArgs& args;
-  const int32_t* init;
-  const float* scale;
-  const float* bias;
   int64_t channel, n;
+  bool has_bias;
+  __m256i init[4];
+  __m256 scale[4];
+  __m256 bias[4];
   __m256 lo, hi;
   __m256i zero;
 
   Lane32(const DepthwiseArgs& a, int64_t c, int64_t count)
-      : epilogue(*a.epilogue),
-        args(a),
-        init(epilogue.init == nullptr ? nullptr : epilogue.init + c),
-        scale(epilogue.scale == nullptr ? nullptr : epilogue.scale + c),
-        bias(epilogue.bias == nullptr ? nullptr : epilogue.bias + c),
-        channel(c),
-        n(count) {
+      : epilogue(*a.epilogue), args(a), channel(c), n(count), has_bias(epilogue.bias != nullptr) {
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q) {
+      const int64_t at = c + 8 * q;
+      init[q] = _mm256_setzero_si256();
+      scale[q] = _mm256_set1_ps(1.0f);
+      bias[q] = _mm256_setzero_ps();
+      if (epilogue.init != nullptr) {
+        init[q] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(epilogue.init + at));
+      }
+      if (epilogue.scale != nullptr) scale[q] = _mm256_loadu_ps(epilogue.scale + at);
+      if (has_bias) bias[q] = _mm256_loadu_ps(epilogue.bias + at);
+    }
     float low = epilogue.lo;
     float high = epilogue.hi;
     if (epilogue.out == Out::u8 || epilogue.out == Out::s8) {
@@ -108,16 +154,9 @@ struct Lane32 {
     zero = _mm256_set1_epi16(static_cast<int16_t>(epilogue.out_zero));
   }
 
-  __m256i start(int quad) const {
-    return init == nullptr ? _mm256_setzero_si256()
-                           : _mm256_loadu_si256(reinterpret_cast<const __m256i*>(init + 8 * quad));
-  }
-
   __m256 scaled(__m256i acc, int quad) const {
-    __m256 v = _mm256_cvtepi32_ps(acc);
-    if (scale != nullptr) v = _mm256_mul_ps(v, _mm256_loadu_ps(scale + 8 * quad));
-    if (bias != nullptr) v = _mm256_add_ps(v, _mm256_loadu_ps(bias + 8 * quad));
-    return v;
+    const __m256 v = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), scale[quad]);
+    return has_bias ? _mm256_add_ps(v, bias[quad]) : v;
   }
 
   __m256 clamped(__m256 v) const { return _mm256_min_ps(_mm256_max_ps(v, lo), hi); }
@@ -196,18 +235,26 @@ struct Lane32 {
   }
 };
 
-// kKernel x kGroups: known at compile time, weights in registers; 0: any.
+// kKernel x kGroups: known at compile time, weights in registers where there are enough; 0: any.
+// The copies of `values` and of the weights are what the compiler keeps in registers: stores of
+// bytes might otherwise have changed them.
 template <int kKernel, int kGroups, Out kOut>
-void dot_pixels(const Lane32& lane, const __m256i* columns, const __m256i* w, int64_t pixel,
+void dot_pixels(const Lane32& values, const __m256i* columns, const __m256i* weights, int64_t pixel,
                 int64_t count, int64_t advance) {
+  const Lane32 lane = values;
   const DepthwiseArgs& args = lane.args;
   const int64_t kernel = kKernel != 0 ? kKernel : args.kernel;
   const int64_t groups = kGroups != 0 ? kGroups : (args.row_count + 3) / 4;
   const int64_t tap = args.dilation * groups * 4 * kParts;
+  constexpr int kHeld = kKernel * kGroups * 4 * kParts;
+  __m256i held[kHeld != 0 ? kHeld : 1];
+#pragma GCC unroll 32
+  for (int i = 0; i < kHeld; ++i) held[i] = weights[i];
+  const __m256i* w = kHeld != 0 ? held : weights;
   for (int64_t p = 0; p < count; ++p) {
     __m256i acc[4];
 #pragma GCC unroll 4
-    for (int q = 0; q < 4; ++q) acc[q] = lane.start(q);
+    for (int q = 0; q < 4; ++q) acc[q] = lane.init[q];
     const __m256i* x = columns + p * advance * groups * 4 * kParts;
 #pragma GCC unroll 3
     for (int64_t k = 0; k < kernel; ++k) {

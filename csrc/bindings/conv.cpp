@@ -1,0 +1,253 @@
+// Packed convolutions, from Python: NHWC arrays in and out. Checks here; kernels trust.
+#include <pybind11/stl.h>
+#include <pybind11/typing.h>
+
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "bindings/families.h"
+#include "bindings/matrix.h"
+#include "dispatch/dispatch.h"
+#include "engine/conv_layer.h"
+
+namespace pycompress {
+namespace {
+
+// What a convolution needs besides its weights for one size of input. Its table of pointers stays
+// good while the same array comes in.
+struct Placed {
+  std::vector<int64_t> spatial;
+  int64_t batch = -1;
+  ConvPlan plan;
+  AlignedBuffer persistent;
+};
+
+struct PackedConvolution {
+  PackedConv conv;
+  std::string dtype;
+  std::vector<int64_t> shape;  // of the weights
+  std::vector<float> scale;    // [O], or empty
+  std::vector<float> bias;     // [O], or empty
+  std::mutex mutex;            // of `placed`: whoever finds it taken places for itself
+  Placed placed;
+};
+
+[[noreturn]] void refuse(const std::string& message) { throw py::value_error(message); }
+
+void need_contiguous(const char* name, const py::array& x) {
+  if ((x.flags() & py::array::c_style) != 0) return;
+  refuse(std::string(name) + " of shape " + shape_of(x) +
+         " is not C-contiguous; make it so with numpy.ascontiguousarray");
+}
+
+std::unique_ptr<PackedConvolution> pack_conv(const py::array& w, py::handle scale, py::handle bias,
+                                             py::handle zero_point,
+                                             const std::vector<int64_t>& strides,
+                                             const std::vector<int64_t>& pads,
+                                             const std::vector<int64_t>& dilations, int64_t groups,
+                                             const std::string& isa) {
+  const char* function = "pack_conv";
+  const Type type = type_of(w);
+  if (type != Type::s8 && type != Type::u8) {
+    throw py::type_error("pack_conv: w has dtype " + dtype_of(w) + ", wanted int8 or uint8");
+  }
+  if (w.ndim() < 3 || w.ndim() > 5 || w.size() == 0) {
+    refuse("pack_conv: w has shape " + shape_of(w) +
+           ", wanted [O, I / groups, k...] with 1 to 3 spatial dimensions");
+  }
+  need_contiguous("pack_conv: w", w);
+  auto packed = std::make_unique<PackedConvolution>();
+  packed->dtype = name_of(type);
+  packed->shape.assign(w.shape(), w.shape() + w.ndim());
+  const int64_t filters = w.shape(0);
+  packed->scale = need_floats(function, "scale", scale, filters, "filter");
+  for (const float s : packed->scale) need_scale(function, "scale", static_cast<double>(s));
+  packed->bias = need_floats(function, "bias", bias, filters, "filter");
+  ZeroPoints zeros =
+      need_zero_points(function, "zero_point", zero_point, type, filters, "filter of w");
+  if (zeros.many.empty() && zeros.one != 0) {
+    zeros.many.assign(static_cast<size_t>(filters), zeros.one);
+  }
+  const std::vector<int64_t> kernel(packed->shape.begin() + 2, packed->shape.end());
+  const Window window = Window::from_attributes(kernel, strides, dilations, pads, "", false);
+  const KernelSet& set = isa.empty() ? active_set() : find_set(isa);
+  const void* data = w.data();
+  const py::gil_scoped_release nogil;
+  packed->conv = pack_conv_int8(set, data, type == Type::s8, filters, packed->shape[1], groups,
+                                window, zeros.many.empty() ? nullptr : zeros.many.data());
+  return packed;
+}
+
+void place_anew(const PackedConvolution& k, int64_t batch, const std::vector<int64_t>& spatial,
+                Placed& placed) {
+  placed.batch = -1;  // until all of it is there
+  placed.plan = ConvPlan(k.conv, place(k.conv.window, batch, spatial.data()));
+  placed.persistent = AlignedBuffer(placed.plan.persistent_bytes());
+  std::fill_n(placed.persistent.data(), placed.persistent.size(), uint8_t{0});
+  placed.spatial = spatial;
+  placed.batch = batch;
+}
+
+struct Output {
+  py::array array;
+  DType dtype = DType::f32;
+};
+
+Output output_for(const Placement& place, int64_t filters, DType dtype, py::handle out) {
+  std::vector<py::ssize_t> shape{place.batch};
+  for (int i = 3 - place.window.rank; i < 3; ++i) shape.push_back(place.out[i]);
+  shape.push_back(filters);
+  Output y;
+  y.dtype = dtype;
+  const py::dtype wanted(dtype_name(dtype));
+  if (out.is_none()) {
+    y.array = py::array(wanted, shape);
+    return y;
+  }
+  y.array = need_array("qconv", "out", out);
+  if (!y.array.dtype().equal(wanted)) {
+    throw py::type_error("qconv: out has dtype " + dtype_of(y.array) + ", wanted " +
+                         dtype_name(dtype));
+  }
+  if (std::vector<py::ssize_t>(y.array.shape(), y.array.shape() + y.array.ndim()) != shape) {
+    refuse("qconv: out has shape " + shape_of(y.array) + ", wanted " +
+           py::str(py::tuple(py::cast(shape))).cast<std::string>());
+  }
+  need_contiguous("qconv: out", y.array);
+  if (!y.array.writeable()) refuse("qconv: out is read-only");
+  return y;
+}
+
+bool overlap(const py::array& a, const py::array& b) {
+  const auto* x = static_cast<const char*>(a.data());
+  const auto* y = static_cast<const char*>(b.data());
+  return x < y + b.nbytes() && y < x + a.nbytes();
+}
+
+// The layer around the sums: x_scale absent means that the int32 sums are wanted.
+Layer layer_of(const PackedConvolution& k, Type x_type, std::optional<double> x_scale,
+               int64_t x_zero, std::optional<double> y_scale, int64_t y_zero,
+               const std::string& y_dtype, const Activation& activation) {
+  Layer layer;
+  layer.mode = LayerMode::integer;
+  layer.channels = k.conv.filters;
+  layer.x_zero = need_zero_point("qconv", "x_zero_point", x_zero, x_type);
+  if (!x_scale) {
+    if (y_scale || !activation.clamps() || activation.op != Unary::identity) {
+      refuse("qconv: y_scale and activation need x_scale; without it the result is the int32 sums");
+    }
+    return layer;
+  }
+  if (k.scale.empty()) refuse("qconv: the weights were packed without a scale");
+  layer.x_scale = need_scale("qconv", "x_scale", *x_scale);
+  layer.w_scale = k.scale;
+  layer.bias = k.bias;
+  layer.has_bias = !k.bias.empty();
+  layer.activation = activation;
+  if (!y_scale) return layer;
+  if (y_dtype != "uint8" && y_dtype != "int8") {
+    refuse("qconv: y_dtype must be 'uint8' or 'int8', found '" + y_dtype + "'");
+  }
+  layer.integer_out = true;
+  layer.y_dtype = y_dtype == "uint8" ? DType::u8 : DType::s8;
+  layer.y_scale = need_scale("qconv", "y_scale", *y_scale);
+  layer.y_zero =
+      need_zero_point("qconv", "y_zero_point", y_zero, y_dtype == "uint8" ? Type::u8 : Type::s8);
+  return layer;
+}
+
+void run_sums(const PackedConvolution& k, const Layer& layer, const Placed& placed, const Tensor& x,
+              void* y, ThreadPool* pool) {
+  std::vector<int32_t> init(static_cast<size_t>(k.conv.filters));
+  conv_init(k.conv, layer.x_zero, x.dtype == DType::s8, nullptr, init.data());
+  const AlignedBuffer scratch(placed.plan.scratch_bytes(pool == nullptr ? 1 : pool->size(), false));
+  Epilogue epilogue;
+  epilogue.init = init.data();
+  ConvRun run;
+  run.x = x.data;
+  run.x_signed = x.dtype == DType::s8;
+  run.x_zero = layer.x_zero;
+  run.epilogue = &epilogue;
+  run.y = y;
+  run.scratch = scratch.data();
+  run.persistent = placed.persistent.data();
+  run.pool = pool;
+  placed.plan.run(run);
+}
+
+void run_layer(const PackedConvolution& k, const Layer& layer, const Placed& placed,
+               const Tensor& x, void* y, ThreadPool* pool) {
+  const LayerEpilogue ready(layer, conv_layer_init(layer, k.conv, x.dtype == DType::s8), nullptr);
+  const ConvLayer all{layer, k.conv, placed.plan, ready};
+  const AlignedBuffer scratch(all.scratch_bytes(pool == nullptr ? 1 : pool->size()));
+  all.run(x, nullptr, y, scratch.data(), placed.persistent.data(), pool);
+}
+
+py::array qconv(const py::array& x, PackedConvolution& k, std::optional<double> x_scale,
+                int64_t x_zero, std::optional<double> y_scale, int64_t y_zero,
+                const std::string& y_dtype, const Activation& activation, py::handle out) {
+  const Type type = type_of(x);
+  if (type != Type::u8 && type != Type::s8) {
+    throw py::type_error("qconv: x has dtype " + dtype_of(x) + ", wanted uint8 or int8");
+  }
+  const int rank = k.conv.window.rank;
+  if (x.ndim() != rank + 2 || x.shape(rank + 1) != k.conv.channels()) {
+    refuse("qconv: x has shape " + shape_of(x) + ", wanted [N, " + std::to_string(rank) +
+           " spatial dimensions, " + std::to_string(k.conv.channels()) + "]");
+  }
+  need_contiguous("qconv: x", x);
+  const Layer layer = layer_of(k, type, x_scale, x_zero, y_scale, y_zero, y_dtype, activation);
+  const std::vector<int64_t> spatial(x.shape() + 1, x.shape() + 1 + rank);
+  const Placement placement = place(k.conv.window, x.shape(0), spatial.data());
+  const Output y = output_for(placement, k.conv.filters, x_scale ? layer.y_dtype : DType::s32, out);
+  if (!out.is_none() && overlap(y.array, x)) refuse("qconv: out shares memory with x");
+  void* data = const_cast<void*>(y.array.data());
+  Tensor input;
+  input.dtype = type == Type::s8 ? DType::s8 : DType::u8;
+  input.data = const_cast<void*>(x.data());
+  const std::shared_ptr<ThreadPool> pool = default_pool();
+  const py::gil_scoped_release nogil;
+  std::unique_lock<std::mutex> lock(k.mutex, std::try_to_lock);
+  Placed own;
+  Placed& placed = lock.owns_lock() ? k.placed : own;
+  if (placed.batch != x.shape(0) || placed.spatial != spatial) {
+    place_anew(k, x.shape(0), spatial, placed);
+  }
+  if (x_scale) {
+    run_layer(k, layer, placed, input, data, pool.get());
+  } else {
+    run_sums(k, layer, placed, input, data, pool.get());
+  }
+  return y.array;
+}
+
+}  // namespace
+
+void bind_conv(py::module_& module) {
+  py::class_<PackedConvolution>(module, "PackedConvolution",
+                                "Weights of a convolution, packed for one instruction set.")
+      .def_property_readonly(
+          "shape",
+          [](const PackedConvolution& k) {
+            return py::typing::Tuple<int64_t, py::ellipsis>(py::tuple(py::cast(k.shape)));
+          })
+      .def_property_readonly("dtype", [](const PackedConvolution& k) { return k.dtype; })
+      .def_property_readonly("groups", [](const PackedConvolution& k) { return k.conv.groups; })
+      .def_property_readonly(
+          "isa", [](const PackedConvolution& k) { return std::string(k.conv.set->name); })
+      .def_property_readonly("nbytes", [](const PackedConvolution& k) { return k.conv.bytes(); })
+      .def("__repr__", [](const PackedConvolution& k) {
+        return "PackedConvolution(shape=" +
+               py::str(py::tuple(py::cast(k.shape))).cast<std::string>() + ", dtype='" + k.dtype +
+               "', isa='" + k.conv.set->name + "')";
+      });
+  module.def("pack_conv", &pack_conv, py::arg("w"), py::arg("scale"), py::arg("bias"),
+             py::arg("zero_point"), py::arg("strides"), py::arg("pads"), py::arg("dilations"),
+             py::arg("groups"), py::arg("isa") = "");
+  module.def("qconv", &qconv, py::arg("x"), py::arg("k"), py::arg("x_scale"),
+             py::arg("x_zero_point"), py::arg("y_scale"), py::arg("y_zero_point"),
+             py::arg("y_dtype"), py::arg("activation"), py::arg("out"));
+}
+
+}  // namespace pycompress
