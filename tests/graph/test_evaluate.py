@@ -95,7 +95,8 @@ def test_equals_onnxruntime(op, case):
     (node,) = read(model).nodes
     (found,) = evaluate(node, arrays)
     model.graph.output[0].type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(found.dtype)
-    (wanted,) = run(model, m.feeds)
+    # onnxruntime 1.23 fails on a sum over no axes, which changes nothing.
+    (wanted,) = arrays if "noop_with_empty_axes" in attrs else run(model, m.feeds)
     assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
     np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
 
