@@ -42,6 +42,7 @@ class _Expander:
         self.quantized_inputs: dict[Value, tuple[Value, Value, Value]] = {}
         self.floats: dict[Value, Value] = {}
         self.integers: dict[Value, tuple[Value, Value, Value | None]] = {}
+        self.zeros: dict[tuple[np.dtype[Any], int], Value] = {}
         self.nodes: list[Node] = []
 
     def graph(self, graph: Graph) -> None:
@@ -65,9 +66,16 @@ class _Expander:
     def constant(self, name: str, array: np.ndarray) -> Value:
         return Value(self.names.fresh(name), array.dtype, array.shape, array)
 
-    def add(self, op: str, inputs: list[Value | None], outputs: list[Value], **attrs: Any) -> Node:  # noqa: ANN401
-        name = self.names.fresh(f"{outputs[0].name}_{op}")
-        node = Node(op, inputs, outputs, dict(attrs), name=name)
+    def add(
+        self,
+        op: str,
+        inputs: list[Value | None],
+        outputs: list[Value],
+        name: str = "",
+        **attrs: Any,  # noqa: ANN401
+    ) -> Node:
+        name = name or self.names.fresh(f"{outputs[0].name}_{op}")
+        node = Node(op, inputs, outputs, attrs, name=name)
         self.nodes.append(node)
         return node
 
@@ -88,6 +96,16 @@ class _Expander:
             self.integers[value] = data, scale, zero
         return self.integers[value]
 
+    def no_zero_point(self, q: Quantized) -> Value:
+        """Return a zero point of zeros per channel; all constants of one type and length share it.
+
+        The standard lets it be left out; onnxruntime 1.23 wants it, zeros or not.
+        """
+        key = q.zero_point.dtype, q.zero_point.size
+        if key not in self.zeros:
+            self.zeros[key] = self.constant(f"zeros_{key[0].name}_{key[1]}", q.zero_point)
+        return self.zeros[key]
+
     def dequantized(self, value: Value) -> Value:
         """Return the float value of a quantized constant; any other value is itself."""
         if not isinstance(value.const, Quantized):
@@ -95,12 +113,12 @@ class _Expander:
         if value not in self.floats:
             q = value.const
             data, scale, zero = self.parts(value)
-            if zero is None and q.axis is not None:  # onnxruntime 1.23 wants them, zeros or not
-                zero = self.constant(f"{value.name}_zero_point", q.zero_point)
+            if zero is None and q.axis is not None:
+                zero = self.no_zero_point(q)
             inputs = [data, scale, *([] if zero is None else [zero])]
             out = Value(value.name, q.scale.dtype, q.shape)
             attrs = {} if q.axis is None else {"axis": q.axis}
-            self.add("DequantizeLinear", [*inputs], [out], **attrs)
+            self.add("DequantizeLinear", [*inputs], [out], out.name, **attrs)
             self.floats[value] = out
         return self.floats[value]
 
@@ -134,8 +152,7 @@ class _Expander:
 
     def conv(self, node: Node) -> None:
         x, w, bias, residual = (node.input(i) for i in range(4))
-        names = ("strides", "pads", "dilations", "group", "auto_pad", "output_padding")
-        attrs = {k: node.attrs[k] for k in names if k in node.attrs}
+        attrs = {k: node.attrs[k] for k in _WINDOW if k in node.attrs and not _is_default(node, k)}
         if attrs.get("auto_pad", "NOTSET") != "NOTSET":
             attrs.pop("pads", None)
         inputs = [None if v is None else self.dequantized(v) for v in (x, w, bias)]
@@ -189,6 +206,22 @@ class _Expander:
         last = node.output.producer
         if last is not None and node.name:
             last.name = node.name
+
+
+_WINDOW: dict[str, Any] = {
+    "strides": {1},
+    "pads": {0},
+    "dilations": {1},
+    "output_padding": {0},
+    "group": 1,
+    "auto_pad": "NOTSET",
+}
+"""The attributes of Conv and ConvTranspose with their defaults: a set holds that of every axis."""
+
+
+def _is_default(node: Node, name: str) -> bool:
+    value = node.attrs[name]
+    return (set(value) if isinstance(value, list | tuple) else value) == _WINDOW[name]
 
 
 _FORMATS: dict[str, Callable[[_Expander, Node], None]] = {
