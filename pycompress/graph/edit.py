@@ -13,7 +13,7 @@ from pycompress.graph.ir import Graph, Node, Quantized, Value
 from pycompress.graph.names import Names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from pycompress.graph.ir import Constant
 
@@ -29,6 +29,8 @@ class Edit:
         Nodes that came in since the caller last emptied the list.
     refused : dict
         Why a node does not take the form that a rule offered; the last reason stands.
+    version : int
+        Grows with every change.
     """
 
     def __init__(self, graph: Graph, names: Names | None = None) -> None:
@@ -36,6 +38,7 @@ class Edit:
         self.names = names or Names(graph)
         self.added: list[Node] = []
         self.refused: dict[Node, str] = {}
+        self.version = 0
         self._nodes = dict.fromkeys(graph.nodes)
         self._readers: dict[Value, dict[Node, None]] = {}
         for node in graph.nodes:
@@ -93,6 +96,7 @@ class Edit:
 
     def add(self, node: Node) -> Node:
         """Take in a node."""
+        self.version += 1
         self._nodes[node] = None
         self._register(node)
         self.added.append(node)
@@ -114,6 +118,7 @@ class Edit:
 
     def set_inputs(self, node: Node, inputs: list[Value | None]) -> None:
         """Let a node read other values, and drop what that leaves unread."""
+        self.version += 1
         before = list(dict.fromkeys(node.reads()))
         node.inputs = inputs
         self._reread(node, before)
@@ -125,6 +130,7 @@ class Edit:
         A graph output keeps its name: `new` takes it where it can, and an Identity carries it where
         it can't.
         """
+        self.version += 1
         for node in self.readers(old):
             before = list(dict.fromkeys(node.reads()))
             node.inputs = [new if v is old else v for v in node.inputs]
@@ -151,6 +157,7 @@ class Edit:
 
     def make_constant(self, value: Value, data: Constant) -> None:
         """Let a value that a node computes be a constant; it must not be an output of the graph."""
+        self.version += 1
         producer = self.producer(value)
         value.const, value.producer = data, None
         value.shape = data.shape
@@ -162,6 +169,7 @@ class Edit:
 
     def remove(self, node: Node) -> None:
         """Drop a node, and the nodes that only it needed."""
+        self.version += 1
         before = list(dict.fromkeys(node.reads()))
         del self._nodes[node]
         self.refused.pop(node, None)
@@ -177,6 +185,12 @@ class Edit:
         """Write the nodes back, sorted, without those that nobody needs."""
         self.graph.nodes = list(self._nodes)
         self.graph.prune()
+        dead = self._nodes.keys() - self.graph.nodes
+        self.version += len(dead)
+        self._nodes = dict.fromkeys(self.graph.nodes)
+        for node in dead:
+            for value in node.reads():
+                self._readers[value].pop(node, None)
         return self.graph
 
     def _alive(self, value: Value) -> bool:
@@ -212,16 +226,22 @@ def _replace_inside(graph: Graph, old: Value, new: Value) -> None:
             graph.outputs[position] = out
 
 
-def edit_everywhere(graph: Graph, change: Callable[[Edit], None]) -> list[Edit]:
-    """Apply a change to a graph, in place, and then to its subgraphs."""
-    return list(_edits(graph, Names(graph), change))
+def edit_everywhere(graph: Graph, *changes: Callable[[Edit], None]) -> list[Edit]:
+    """Apply changes, one after the other, to a graph, in place, and then to its subgraphs."""
+    return list(_edits(graph, Names(graph), changes))
 
 
-def _edits(graph: Graph, names: Names, change: Callable[[Edit], None]) -> Iterator[Edit]:
+def _edits(graph: Graph, names: Names, changes: Sequence[Callable[[Edit], None]]) -> Iterator[Edit]:
     edit = Edit(graph, names)
-    change(edit)
-    edit.finish()
+    seen: dict[Callable[[Edit], None], int] = {}
+    for change in changes:
+        if seen.get(change) != edit.version:  # what it left, it has nothing more to do with
+            before = edit.version
+            change(edit)
+            if edit.version != before or not seen:
+                edit.finish()
+            seen[change] = edit.version
     yield edit
     for node in graph.nodes:
         for sub in node.subgraphs():
-            yield from _edits(sub, names, change)
+            yield from _edits(sub, names, changes)

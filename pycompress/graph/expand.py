@@ -221,7 +221,7 @@ _WINDOW: dict[str, Any] = {
 
 def _is_default(node: Node, name: str) -> bool:
     value = node.attrs[name]
-    return (set(value) if isinstance(value, list | tuple) else value) == _WINDOW[name]
+    return bool((set(value) if isinstance(value, list | tuple) else value) == _WINDOW[name])
 
 
 _FORMATS: dict[str, Callable[[_Expander, Node], None]] = {

@@ -134,17 +134,16 @@ class Node:
         """Tell whether this node is in one of these preset formats (any, when none is named)."""
         return self.domain == PRESET and (not formats or self.op in formats)
 
-    def reads(self) -> Iterator[Value]:
-        """Iterate over the values that the node reads, its subgraphs' captures included."""
-        yield from (v for v in self.inputs if v is not None)
+    def reads(self) -> list[Value]:
+        """Return the values that the node reads, its subgraphs' captures included."""
+        found = [v for v in self.inputs if v is not None]
         for sub in self.subgraphs():
-            yield from captures(sub)
+            found += captures(sub)
+        return found
 
-    def subgraphs(self) -> Iterator[Graph]:
-        """Iterate over the graphs among the attributes."""
-        for attr in self.attrs.values():
-            if isinstance(attr, Graph):
-                yield attr
+    def subgraphs(self) -> list[Graph]:
+        """Return the graphs among the attributes."""
+        return [attr for attr in self.attrs.values() if isinstance(attr, Graph)]
 
     def __repr__(self) -> str:
         return f"<{self.domain or 'onnx'}.{self.op} {self.name or self.output.name}>"

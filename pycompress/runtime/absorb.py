@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pycompress.graph.ir import Graph, Node, Quantized, Value
+from pycompress.graph.ir import Graph, Node, Quantized, Value, captures
 from pycompress.runtime.moves import NATIVE, movement
 from pycompress.runtime.params import INT8, Params, node_params
 from pycompress.runtime.tables import as_clamp, evaluate, is_scalar_function
@@ -61,10 +61,13 @@ class _Absorber:
         self.made: dict[tuple[Value, bytes], Value] = {}
         self.done: dict[tuple[Value, Params], Value | None] = {}
         self.nodes: list[Node] = []
+        self.readers = graph.consumers()
+        self.replaced: dict[Value, Value] = {}  # a QuantizeLinear's output: the integers instead
         self.names = {v.name for v in graph.values()}
 
     def run(self) -> Graph:
-        for node in list(self.graph.nodes):
+        for node in self.graph.nodes:
+            self._read_integers(node)
             if node.is_op("DequantizeLinear"):
                 self._dequantize(node)
                 self.nodes.append(node)
@@ -134,7 +137,14 @@ class _Absorber:
         if any(v is out for v in self.graph.outputs):
             self.emit(Node("Identity", [value], [out], name=node.name))
         else:
-            self.graph.replace(out, value)
+            self.replaced[out] = value
+
+    def _read_integers(self, node: Node) -> None:
+        node.inputs = [v if v is None else self.replaced.get(v, v) for v in node.inputs]
+        for sub in node.subgraphs():
+            for value in dict.fromkeys(captures(sub)):
+                if value in self.replaced:
+                    sub.replace(value, self.replaced[value])
 
     def _integer_result(self, x: Value, params: Params) -> Value | None:
         form = self.form(x)
@@ -221,7 +231,7 @@ class _Absorber:
         """Tell whether every reader of `value` is a QuantizeLinear with the same parameters."""
         if any(v is value for v in self.graph.outputs):
             return False
-        readers = self.graph.consumers().get(value, [])
+        readers = self.readers.get(value, [])
         found = {node_params(n) if n.is_op("QuantizeLinear") else None for n in readers}
         return len(found) == 1 and None not in found
 

@@ -39,6 +39,5 @@ PASSES: tuple[Callable[[Edit], None], ...] = (
 def simplify(graph: Graph) -> Graph:
     """Return a graph that computes the same with less."""
     graph = graph.copy()
-    for step in PASSES:
-        edit_everywhere(graph, step)
+    edit_everywhere(graph, *PASSES)
     return graph
