@@ -19,6 +19,7 @@ __all__: list[str] = [
     "add_q8",
     "available_isas",
     "binary",
+    "checksum",
     "dequantize",
     "gemm_tile",
     "get_num_threads",
@@ -109,12 +110,28 @@ class Program:
         inputs: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
         outputs: typing.SupportsInt | typing.SupportsIndex,
         attrs: dict[str, typing.Any],
+        weights: collections.abc.Sequence[
+            tuple[
+                collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+                collections.abc.Sequence[numpy.ndarray],
+            ]
+        ]
+        | None = None,
     ) -> list[int]: ...
     def constant(self, array: numpy.ndarray) -> int: ...
+    def constant_values(self, id: typing.SupportsInt | typing.SupportsIndex) -> typing.Any: ...
     def finish(
         self, outputs: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
     ) -> None: ...
+    def hollow_constant(
+        self,
+        dtype: typing.Any,
+        shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> int: ...
     def input(self, name: str, dtype: typing.Any, by_value: bool = False) -> int: ...
+    def packed_weights(
+        self, added: typing.SupportsInt | typing.SupportsIndex
+    ) -> list[typing.Any]: ...
     def profile(self) -> list[typing.Any]: ...
     def run(self, inputs: collections.abc.Sequence[numpy.ndarray]) -> list[typing.Any]: ...
     def set_poison(self, on: bool) -> None: ...
@@ -140,6 +157,11 @@ def available_isas() -> list[str]: ...
 def binary(
     op: str, a: numpy.ndarray, b: numpy.ndarray, out: typing.Any = None
 ) -> numpy.ndarray: ...
+def checksum(bytes: numpy.ndarray) -> int:
+    """
+    64 bits that change with any bit of `bytes` (uint8).
+    """
+
 def dequantize(
     q: numpy.ndarray,
     scale: typing.Any,

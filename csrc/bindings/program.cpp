@@ -100,18 +100,81 @@ AttrValue attr_of(const py::handle& value, const std::string& name) {
        py::str(py::type::handle_of(value)).cast<std::string>());
 }
 
+// The last reader may let go without holding the GIL.
+std::shared_ptr<void> keep(const py::array& array) {
+  return {new py::array(array), [](void* kept) {
+            const py::gil_scoped_acquire gil;
+            delete static_cast<py::array*>(kept);
+          }};
+}
+
 int add_constant(Program& program, const py::array& array) {
-  const Tensor tensor = tensor_of(array, "constant");
-  // The last reader may let go without holding the GIL.
-  std::shared_ptr<void> owner(new py::array(array), [](void* kept) {
-    const py::gil_scoped_acquire gil;
-    delete static_cast<py::array*>(kept);
-  });
-  return program.constant(tensor, std::move(owner));
+  return program.constant(tensor_of(array, "constant"), keep(array));
+}
+
+int add_hollow_constant(Program& program, const py::object& dtype,
+                        const std::vector<int64_t>& shape) {
+  const std::optional<DType> type = dtype_of(py::dtype::from_args(dtype));
+  if (!type) fail("the engine has no dtype " + py::str(dtype).cast<std::string>());
+  Tensor tensor;
+  tensor.dtype = *type;
+  tensor.shape = Shape(shape);
+  return program.constant(tensor, nullptr);
+}
+
+// (layout, [bytes of each block]) of everything that a node packed, and back.
+using StoredParts = std::vector<std::pair<std::vector<int64_t>, std::vector<py::array>>>;
+
+PackStore store_of(const StoredParts& parts) {
+  std::vector<Stored> all;
+  for (const auto& [layout, blocks] : parts) {
+    Stored stored;
+    stored.layout = layout;
+    for (const py::array& array : blocks) {
+      const Tensor tensor = tensor_of(array, "a block of stored weights");
+      stored.blocks.push_back(
+          {keep(array), static_cast<const uint8_t*>(tensor.data), tensor.bytes()});
+    }
+    all.push_back(std::move(stored));
+  }
+  return PackStore(std::move(all));
+}
+
+// What each node packed, by the order of adding; None for a node that is not needed.
+py::list packed_weights(const py::object& self, int added) {
+  auto& program = self.cast<Program&>();
+  py::list all;
+  for (int i = 0; i < added; ++i) all.append(py::none());
+  for (const auto& node : program.nodes()) {
+    if (node->index >= added) fail("the program has more nodes than " + std::to_string(added));
+    py::list parts;
+    for (const Stored& stored : node->weights.kept()) {
+      py::list blocks;
+      for (const Block& block : stored.blocks) {
+        blocks.append(py::array_t<uint8_t>(static_cast<py::ssize_t>(block.bytes), block.data, self));
+      }
+      parts.append(py::make_tuple(stored.layout, blocks));
+    }
+    all[static_cast<size_t>(node->index)] = parts;
+  }
+  return all;
+}
+
+// The values of a constant, or None where only packed weights hold them.
+py::object constant_values(const py::object& self, int id) {
+  const auto& values = self.cast<Program&>().values();
+  if (id < 0 || id >= static_cast<int>(values.size())) fail(std::to_string(id) + " is not a value");
+  const ProgramValue& value = values[static_cast<size_t>(id)];
+  if (value.kind != ProgramValue::Kind::constant) fail(std::to_string(id) + " is no constant");
+  if (value.tensor.data == nullptr) return py::none();
+  return py::array(numpy_dtype(value.tensor.dtype),
+                   std::vector<py::ssize_t>(value.tensor.shape.begin(), value.tensor.shape.end()),
+                   value.tensor.data, self);
 }
 
 std::vector<int> add_node(Program& program, const std::string& op, const std::string& name,
-                          const std::vector<int>& inputs, int outputs, const py::dict& attrs) {
+                          const std::vector<int>& inputs, int outputs, const py::dict& attrs,
+                          const std::optional<StoredParts>& weights) {
   Attrs converted;
   for (const auto& [key, value] : attrs) {
     const auto attr = key.cast<std::string>();
@@ -121,8 +184,9 @@ std::vector<int> add_node(Program& program, const std::string& op, const std::st
       fail(op + " '" + name + "': " + e.what());
     }
   }
+  PackStore store = weights ? store_of(*weights) : PackStore();
   const py::gil_scoped_release nogil;
-  return program.add(op, name, inputs, outputs, converted);
+  return program.add(op, name, inputs, outputs, converted, std::move(store));
 }
 
 std::vector<Tensor> check_inputs(Program& program, const std::vector<py::array>& arrays) {
@@ -214,7 +278,10 @@ void bind_program(py::module_& module) {
           },
           py::arg("name"), py::arg("dtype"), py::arg("by_value") = false)
       .def("add", &add_node, py::arg("op"), py::arg("name"), py::arg("inputs"), py::arg("outputs"),
-           py::arg("attrs"))
+           py::arg("attrs"), py::arg("weights") = py::none())
+      .def("hollow_constant", &add_hollow_constant, py::arg("dtype"), py::arg("shape"))
+      .def("packed_weights", &packed_weights, py::arg("added"))
+      .def("constant_values", &constant_values, py::arg("id"))
       .def("finish", &Program::finish, py::arg("outputs"))
       .def("run", &run, py::arg("inputs"))
       .def("set_profiling", &Program::set_profiling, py::arg("on"))

@@ -50,6 +50,11 @@ PackedConv pack_conv_int8(const KernelSet& set, const void* w, bool w_signed, in
 PackedConv pack_conv_f32(const KernelSet& set, const float* w, int64_t filters,
                          int64_t group_channels, int64_t groups, const Window& window);
 
+// What pack_conv_* make of such a convolution, without the weights: everything that says what it is
+// and which path it takes. depthwise: whether the weights have no zero points to speak of.
+PackedConv conv_form(const KernelSet& set, bool is_float, int64_t filters, int64_t group_channels,
+                     int64_t groups, const Window& window, bool depthwise);
+
 // init[filters] of the epilogue, as gemm_init.
 void conv_init(const PackedConv& conv, int32_t x_zero, bool x_signed, const int32_t* bias,
                int32_t* init);

@@ -18,19 +18,6 @@ void check_groups(int64_t filters, int64_t groups) {
   }
 }
 
-PackedConv describe(const KernelSet& set, bool is_float, int64_t filters, int64_t group_channels,
-                    int64_t groups, const Window& window) {
-  check_groups(filters, groups);
-  PackedConv conv;
-  conv.set = &set;
-  conv.is_float = is_float;
-  conv.window = window;
-  conv.filters = filters;
-  conv.group_channels = group_channels;
-  conv.groups = groups;
-  return conv;
-}
-
 // Whether the depthwise kernels can do it; sets `flat`.
 bool choose_depthwise(PackedConv& conv) {
   const Window& w = conv.window;
@@ -138,17 +125,30 @@ void pack_groups(PackedConv& conv, const T* w, const Pack& pack) {
 
 }  // namespace
 
+PackedConv conv_form(const KernelSet& set, bool is_float, int64_t filters, int64_t group_channels,
+                     int64_t groups, const Window& window, bool depthwise) {
+  check_groups(filters, groups);
+  PackedConv conv;
+  conv.set = &set;
+  conv.is_float = is_float;
+  conv.window = window;
+  conv.filters = filters;
+  conv.group_channels = group_channels;
+  conv.groups = groups;
+  conv.path = depthwise && choose_depthwise(conv) ? ConvPath::depthwise : choose_gemm(conv);
+  return conv;
+}
+
 PackedConv pack_conv_int8(const KernelSet& set, const void* w, bool w_signed, int64_t filters,
                           int64_t group_channels, int64_t groups, const Window& window,
                           const int32_t* w_zero) {
-  PackedConv conv = describe(set, false, filters, group_channels, groups, window);
+  const bool depthwise = zero_weights_are_zero(w_zero, w_signed, filters);
+  PackedConv conv = conv_form(set, false, filters, group_channels, groups, window, depthwise);
   const auto* bytes = static_cast<const uint8_t*>(w);
-  if (zero_weights_are_zero(w_zero, w_signed, filters) && choose_depthwise(conv)) {
-    conv.path = ConvPath::depthwise;
+  if (conv.path == ConvPath::depthwise) {
     pack_depthwise_int8(conv, bytes, w_signed);
     return conv;
   }
-  conv.path = choose_gemm(conv);
   pack_groups(conv, bytes,
               [&](const uint8_t* b, int64_t taps, int64_t k, int64_t tap_stride, int64_t k_stride,
                   int64_t n_stride, int64_t first) {
@@ -161,13 +161,11 @@ PackedConv pack_conv_int8(const KernelSet& set, const void* w, bool w_signed, in
 
 PackedConv pack_conv_f32(const KernelSet& set, const float* w, int64_t filters,
                          int64_t group_channels, int64_t groups, const Window& window) {
-  PackedConv conv = describe(set, true, filters, group_channels, groups, window);
-  if (choose_depthwise(conv)) {
-    conv.path = ConvPath::depthwise;
+  PackedConv conv = conv_form(set, true, filters, group_channels, groups, window, true);
+  if (conv.path == ConvPath::depthwise) {
     pack_depthwise_f32(conv, w);
     return conv;
   }
-  conv.path = choose_gemm(conv);
   pack_groups(conv, w,
               [&](const float* b, int64_t taps, int64_t k, int64_t tap_stride, int64_t k_stride,
                   int64_t n_stride, int64_t) {

@@ -26,10 +26,19 @@ const Tensor* NodeDef::constant(int i) const {
   return i < inputs() ? constants_[static_cast<size_t>(i)] : nullptr;
 }
 
-const Tensor& NodeDef::need_constant(int i, const char* what) const {
+const Tensor& NodeDef::need_weights(int i, const char* what) const {
   const Tensor* tensor = constant(i);
   if (tensor == nullptr) fail("input " + str(i) + " (" + what + ") must be a constant");
+  if (tensor->data == nullptr && tensor->elements() > 0 && !store_->restores())
+    fail("input " + str(i) + " (" + what + ") is a constant without values");
   return *tensor;
+}
+
+const Tensor& NodeDef::need_constant(int i, const char* what) const {
+  const Tensor& tensor = need_weights(i, what);
+  if (tensor.data == nullptr && tensor.elements() > 0)
+    fail("input " + str(i) + " (" + what + ") is a constant without values");
+  return tensor;
 }
 
 const AttrValue* NodeDef::find(const char* name) const {

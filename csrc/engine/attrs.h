@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/pack_store.h"
 #include "engine/tensor.h"
 #include "kernels.h"
 #include "threads/pool.h"
@@ -30,13 +31,14 @@ using Attrs = std::map<std::string, AttrValue>;
 class NodeDef {
  public:
   NodeDef(const Attrs& attrs, std::vector<const Tensor*> constants, std::vector<bool> present,
-          int outputs, const KernelSet& set, ThreadPool* pool)
+          int outputs, const KernelSet& set, ThreadPool* pool, PackStore* store)
       : attrs_(attrs),
         constants_(std::move(constants)),
         present_(std::move(present)),
         outputs_(outputs),
         set_(set),
         pool_(pool),
+        store_(store),
         released_(present_.size(), false) {}
 
   int inputs() const { return static_cast<int>(present_.size()); }
@@ -46,6 +48,10 @@ class NodeDef {
   const Tensor* constant(int i) const;
   // The same, for an input that has to be a constant: throws and names it otherwise.
   const Tensor& need_constant(int i, const char* what) const;
+  // The same, when the operator only packs the values, through store(): they may be absent where the
+  // store has the packed form. Its shape and dtype are there.
+  const Tensor& need_weights(int i, const char* what) const;
+  PackStore& store() const { return *store_; }
   // Says that the operator keeps its own form of constant i and never reads it again in plan() or
   // run(): its memory is given back when no other node needs it. Its shape and dtype stay visible.
   void release(int i) const { released_[static_cast<size_t>(i)] = true; }
@@ -78,6 +84,7 @@ class NodeDef {
   int outputs_;
   const KernelSet& set_;
   ThreadPool* pool_;
+  PackStore* store_;
   mutable std::vector<bool> released_;
   mutable std::vector<std::string> read_;
 };

@@ -68,7 +68,7 @@ Activation read_activation(const NodeDef& node) {
 }
 
 Layer::Layer(const NodeDef& node, int channel_axis, int64_t channel_count) {
-  const Tensor& w = node.need_constant(1, "w");
+  const Tensor& w = node.need_weights(1, "w");
   if (channel_axis >= w.shape.rank())
     fail("input 1 (w) has shape " + w.shape.str() + ", which lacks axis " + str(channel_axis));
   channels = channel_count != 0 ? channel_count : w.shape[channel_axis];
@@ -117,7 +117,6 @@ Layer::Layer(const NodeDef& node, int channel_axis, int64_t channel_count) {
       fail(std::string("input 2 (bias) must be float32, or int32 beside integer x; found ") +
            dtype_name(b.dtype));
     }
-    node.release(2);
   }
 }
 

@@ -60,9 +60,12 @@ int Program::input(const std::string& name, DType dtype, bool by_value) {
 }
 
 std::vector<int> Program::add(const std::string& op, const std::string& name,
-                              const std::vector<int>& inputs, int outputs, const Attrs& attrs) {
+                              const std::vector<int>& inputs, int outputs, const Attrs& attrs,
+                              PackStore weights) {
   need_building();
   auto node = std::make_unique<ProgramNode>();
+  node->weights = std::move(weights);
+  node->index = added_++;
   node->entry = find_op(op);
   if (node->entry == nullptr) fail("unknown operator " + op + " of node '" + name + "'");
   node->name = name;
@@ -90,10 +93,14 @@ std::vector<int> Program::add(const std::string& op, const std::string& name,
     const bool is_constant = value != nullptr && value->kind == ProgramValue::Kind::constant;
     constants.push_back(is_constant ? &value->tensor : nullptr);
   }
-  NodeDef def(attrs, constants, present, outputs, set_, &pool_);
+  NodeDef def(attrs, constants, present, outputs, set_, &pool_, &node->weights);
   try {
     node->op = node->entry->make(def);
     def.check_all_read();
+    node->weights.check_all_taken();
+    for (int i = 0; i < count; ++i) {
+      if (!def.released(i) && def.constant(i) != nullptr) def.need_constant(i, "read at run time");
+    }
   } catch (const std::invalid_argument& e) {
     wrong(e.what());
   }

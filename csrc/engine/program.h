@@ -32,6 +32,8 @@ struct ProgramNode {
   std::vector<int> inputs;  // -1: absent
   std::vector<int> outputs;
   std::unique_ptr<Op> op;
+  PackStore weights;  // what the operator packed
+  int index = 0;      // how many were added before it
   std::atomic<int64_t> calls{0};
   std::atomic<int64_t> nanoseconds{0};
 
@@ -53,10 +55,13 @@ class Program {
 
   // Each returns the new value's id; add() those of the outputs. They throw std::invalid_argument
   // that names what is wrong.
+  // A constant whose data are null has its values only in the packed weights of its readers.
   int constant(const Tensor& tensor, std::shared_ptr<void> owner);
   int input(const std::string& name, DType dtype, bool by_value);
+  // weights: what the operator packed in a program like this one, kept in a file.
   std::vector<int> add(const std::string& op, const std::string& name,
-                       const std::vector<int>& inputs, int outputs, const Attrs& attrs);
+                       const std::vector<int>& inputs, int outputs, const Attrs& attrs,
+                       PackStore weights = {});
   void finish(const std::vector<int>& outputs);
 
   // The plan for inputs of these shapes (and values, where they decide shapes); made when it is
@@ -88,6 +93,7 @@ class Program {
   std::vector<std::unique_ptr<ProgramNode>> nodes_;
   std::vector<int> inputs_;
   std::vector<int> outputs_;
+  int added_ = 0;
   bool finished_ = false;
   std::atomic<bool> profiling_{false};
   std::atomic<bool> poison_{false};

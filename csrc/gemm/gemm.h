@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "kernels.h"
@@ -14,14 +15,14 @@ namespace pycompress {
 struct AlignedBuffer {
   AlignedBuffer() = default;
   explicit AlignedBuffer(size_t bytes);
+  // Memory of someone else's, aligned and with slack, only to be read.
+  AlignedBuffer(std::shared_ptr<void> owner, const uint8_t* data, size_t bytes)
+      : data_(std::move(owner), const_cast<uint8_t*>(data)), size_(bytes) {}
   uint8_t* data() const { return data_.get(); }
   size_t size() const { return size_; }
 
  private:
-  struct Free {
-    void operator()(uint8_t* p) const;
-  };
-  std::unique_ptr<uint8_t, Free> data_;
+  std::shared_ptr<uint8_t> data_;
   size_t size_ = 0;
 };
 

@@ -67,11 +67,8 @@ void require_int32(int64_t depth, int64_t worst) {
 
 AlignedBuffer::AlignedBuffer(size_t bytes) : size_(bytes) {
   const size_t total = (bytes + kSlack + kAlignment - 1) / kAlignment * kAlignment;
-  data_.reset(static_cast<uint8_t*>(::operator new(total, std::align_val_t(kAlignment))));
-}
-
-void AlignedBuffer::Free::operator()(uint8_t* p) const {
-  ::operator delete(p, std::align_val_t(kAlignment));
+  data_.reset(static_cast<uint8_t*>(::operator new(total, std::align_val_t(kAlignment))),
+              [](uint8_t* p) { ::operator delete(p, std::align_val_t(kAlignment)); });
 }
 
 PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t taps, int64_t k,

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from onnx import TensorProto
 
+from pycompress.graph.beside import beside
 from pycompress.graph.expand import expand
 from pycompress.graph.onnx_writer import Exporter, all_constants, embed
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
 
     from pycompress.graph.ir import Graph
 
@@ -64,11 +62,11 @@ def save(
     standard = expand(graph)
     if sum(v.array().nbytes for v in all_constants(standard)) < limit:
         model = Exporter(embed).model(standard).SerializeToString()
-        with _beside(path) as file:
+        with beside(path) as file:
             return file.write(model)
     data_path = path.with_name(path.name + ".data")
     _refuse_mapped(standard, data_path)
-    with _beside(path) as file, _beside(data_path) as data:
+    with beside(path) as file, beside(data_path) as data:
         store = _DataFile(data, data_path.name)
         size = file.write(Exporter(store).model(standard).SerializeToString())
         return size + data.tell()
@@ -90,19 +88,6 @@ class _DataFile:
         for key, value in (("location", self.name), ("offset", offset), ("length", length)):
             tensor.external_data.add(key=key, value=str(value))
         self.file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[BinaryIO]:
-    """Open a file beside `path` that takes its place when all went well."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with beside.open("xb") as file:
-            yield file
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def _refuse_mapped(graph: Graph, path: Path) -> None:

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class FallbackWarning(UserWarning):
-    """An operator has no native kernel and runs in Python, slowly."""
-
-
 class ReferenceStep:
     """One node, run by ``onnx.reference.ReferenceEvaluator``.
 

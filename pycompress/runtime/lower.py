@@ -8,6 +8,7 @@ import numpy as np
 
 from pycompress import _core
 from pycompress.graph.ir import Node, Quantized, Value
+from pycompress.runtime.steps import Call, NativeStep
 
 if TYPE_CHECKING:
     from pycompress.runtime.partition import Segment
@@ -34,10 +35,11 @@ class Builder:
 
     def __init__(self, threads: int) -> None:
         self.program = _core.Program(threads)
+        self.calls: list[Call] = []
         self._ids: dict[Value, int] = {}
 
-    def build(self, segment: Segment) -> _core.Program:
-        """Return the program that computes the segment's outputs from its inputs.
+    def build(self, segment: Segment) -> NativeStep:
+        """Return the step that computes the segment's outputs from its inputs.
 
         Raises
         ------
@@ -47,10 +49,13 @@ class Builder:
         for value in segment.inputs:
             by_value = value in segment.by_value
             self._ids[value] = self.program.input(value.name, str(value.dtype), by_value=by_value)
+            arguments = value.name, str(value.dtype), by_value
+            self.calls.append(Call("input", arguments, [self._ids[value]]))
         for node in segment.nodes:
             self.add(node)
-        self.program.finish([self._ids[v] for v in segment.outputs])
-        return self.program
+        returned = [self._ids[v] for v in segment.outputs]
+        self.program.finish(returned)
+        return NativeStep(segment.inputs, segment.outputs, self.program, self.calls, returned)
 
     def try_alone(self, node: Node) -> str | None:
         """Add a node that stands alone, its inputs of known types; return what is wrong with it."""
@@ -71,9 +76,9 @@ class Builder:
         ]
         while inputs and inputs[-1] == -1:
             inputs.pop()
-        ids = self.program.add(
-            node.op, node.name or node.output.name, inputs, len(node.outputs), attrs
-        )
+        name = node.name or node.output.name
+        ids = self.program.add(node.op, name, inputs, len(node.outputs), attrs)
+        self.calls.append(Call("add", (node.op, name, inputs, len(node.outputs), attrs), ids))
         self._ids.update(zip(node.outputs, ids, strict=True))
 
     def _input(self, node: Node, index: int, value: Value, attrs: dict[str, Any]) -> int:
@@ -87,9 +92,10 @@ class Builder:
 
     def _constant(self, value: Value, array: np.ndarray) -> int:
         if value not in self._ids:
-            self._ids[value] = self.program.constant(
-                np.ascontiguousarray(array).reshape(array.shape)
-            )
+            array = np.ascontiguousarray(array).reshape(array.shape)
+            self._ids[value] = self.program.constant(array)
+            arguments = array.dtype.name, array.shape
+            self.calls.append(Call("constant", arguments, [self._ids[value]]))
         return self._ids[value]
 
 

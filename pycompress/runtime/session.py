@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pycompress.graph.ir import Graph, Value
-from pycompress.readers import read
-from pycompress.runtime.executable import Executable
+from pycompress.runtime import plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
     import onnx
     from numpy.typing import ArrayLike
+
+    from pycompress.runtime.steps import Executable
 
 _TYPES = {
     "float32": "float",
@@ -53,6 +54,16 @@ class TensorInfo:
         shape = None if value.shape is None else list(value.shape)
         return cls(value.name, shape, f"tensor({_TYPES.get(name, name)})", value.dtype)
 
+    def row(self) -> list[Any]:
+        """Return what JSON can hold."""
+        return [self.name, self.shape, self.type, None if self.dtype is None else self.dtype.name]
+
+    @classmethod
+    def from_row(cls, row: list[Any]) -> TensorInfo:
+        """Return what `row` described."""
+        name, shape, kind, dtype = row
+        return cls(name, shape, kind, None if dtype is None else np.dtype(dtype))
+
 
 @dataclass(frozen=True)
 class NodeTime:
@@ -71,7 +82,8 @@ class InferenceSession:
     Parameters
     ----------
     model : path, bytes, onnx.ModelProto or Graph
-        Float, QDQ, QOperator and dynamically quantized models alike.
+        Float, QDQ, QOperator and dynamically quantized models alike; or the path of a plan that
+        `save` wrote.
     num_threads : int, optional
         Size of the session's pool; by default the number of CPUs that the process may use.
     outputs : iterable of str, optional
@@ -89,6 +101,7 @@ class InferenceSession:
     ------
     ValueError
         When the model cannot be read or run (`readers.ModelError` is one); names the node or value.
+        When `outputs` are asked of a plan.
 
     Notes
     -----
@@ -111,21 +124,75 @@ class InferenceSession:
         if num_threads is not None and num_threads < 1:
             msg = f"num_threads must be at least 1, got {num_threads}"
             raise ValueError(msg)
-        graph = model.copy() if isinstance(model, Graph) else read(model)
-        graph.outputs = [*graph.outputs, *_named(graph, outputs)]
         self.num_threads = num_threads or _cpus()
-        self._inputs = [TensorInfo.of(v) for v in graph.inputs]
-        reasons: dict[str, str] = {}
-        self._executable = Executable(graph, self.num_threads, reasons)
-        self.fallbacks = list(reasons)
+        self._inputs: list[TensorInfo]
+        self._outputs: list[TensorInfo]
+        self.fallbacks: list[str] = []
+        if isinstance(model, str | os.PathLike) and plan.is_plan(model):
+            self._executable = self._open(model, outputs)
+        else:
+            self._executable = self._build(model, outputs)
         self._profiling = profiling
         self._executable.set_profiling(profiling)
+
+    def _open(self, path: str | os.PathLike[str], outputs: Iterable[str]) -> Executable:
+        if list(outputs):
+            msg = f"'{path}' is a plan; it has the outputs that it was saved with and no others"
+            raise ValueError(msg)
+        executable, about = plan.load(path, self.num_threads)
+        self._inputs = [TensorInfo.from_row(row) for row in about["inputs"]]
+        self._outputs = [TensorInfo.from_row(row) for row in about["outputs"]]
+        return executable
+
+    def _build(
+        self, model: str | Path | bytes | onnx.ModelProto | Graph, outputs: Iterable[str]
+    ) -> Executable:
+        # A plan needs neither of them.
+        from pycompress.readers import read
+        from pycompress.runtime.executable import build
+
+        graph = model.copy() if isinstance(model, Graph) else read(model)
+        graph.outputs = [*graph.outputs, *_named(graph, outputs)]
+        self._inputs = [TensorInfo.of(v) for v in graph.inputs]
+        reasons: dict[str, str] = {}
+        executable = build(graph, self.num_threads, reasons)
+        self.fallbacks = list(reasons)
         self._outputs = [
             TensorInfo.of(v)
             if v.dtype is not None
-            else TensorInfo.of(Value(v.name, made.dtype, v.shape))
-            for v, made in zip(graph.outputs, self._executable.outputs, strict=True)
+            else TensorInfo.of(Value(v.name, getattr(made, "dtype", None), v.shape))
+            for v, made in zip(graph.outputs, executable.outputs, strict=True)
         ]
+        return executable
+
+    def save(self, path: str | os.PathLike[str]) -> int:
+        """Write the session as a plan: packed weights and programs, ready to be mapped and run.
+
+        ``InferenceSession(path)`` opens it without a copy of the weights and without the onnx
+        package; processes that open the same file share its pages.
+
+        Returns
+        -------
+        int
+            Bytes written.
+
+        Raises
+        ------
+        ValueError
+            When a node runs through onnx.reference (`fallbacks` names them).
+        OSError
+            When the file cannot be written.
+
+        Notes
+        -----
+        The file is for this version of pycompress and for the instruction set in use; another one
+        packs the weights anew (`PlanWarning`). Keep the model: it is what other versions read.
+        """
+        about = {
+            "inputs": [info.row() for info in self._inputs],
+            "outputs": [info.row() for info in self._outputs],
+        }
+        return plan.save(path, self._executable, about)
 
     def get_inputs(self) -> list[TensorInfo]:
         """Return name, shape and type of every input."""

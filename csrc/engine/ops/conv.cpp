@@ -15,9 +15,8 @@ class Conv final : public Op {
  public:
   explicit Conv(const NodeDef& node)
       : layer_(node, 0),
-        window_(read_conv_window(node, node.need_constant(1, "w").shape)),
-        conv_(pack_layer_conv(node.set(), layer_, node.need_constant(1, "w"),
-                              node.integer("group", 1), window_)) {
+        window_(read_conv_window(node, node.need_weights(1, "w").shape)),
+        conv_(pack(node)) {
     node.release(1);
   }
 
@@ -44,6 +43,14 @@ class Conv final : public Op {
   }
 
  private:
+  PackedConv pack(const NodeDef& node) const {
+    const Tensor& w = node.need_weights(1, "w");
+    const int64_t groups = node.integer("group", 1);
+    return node.store().convolution(
+        node.set(), layer_.mode == LayerMode::f32, w.shape[0], w.shape[1], groups, window_,
+        [&] { return pack_layer_conv(node.set(), layer_, w, groups, window_); });
+  }
+
   Layer layer_;
   Window window_;
   PackedConv conv_;
@@ -53,7 +60,7 @@ class Conv final : public Op {
 class ConvInteger final : public Op {
  public:
   explicit ConvInteger(const NodeDef& node) {
-    const Tensor& w = node.need_constant(1, "w");
+    const Tensor& w = node.need_weights(1, "w");
     if (!is_integer8(w.dtype)) {
       fail(std::string("input 1 (w) must be uint8 or int8, found ") + dtype_name(w.dtype));
     }
@@ -67,11 +74,13 @@ class ConvInteger final : public Op {
       }
       for (int64_t o = 0; o < w.shape[0]; ++o)
         zeros.push_back(byte(zero, zero.elements() == 1 ? 0 : o));
-      node.release(3);
     }
-    conv_ =
-        pack_conv_int8(node.set(), w.data, w.dtype == DType::s8, w.shape[0], w.shape[1],
-                       node.integer("group", 1), window_, zeros.empty() ? nullptr : zeros.data());
+    const int64_t groups = node.integer("group", 1);
+    conv_ = node.store().convolution(
+        node.set(), false, w.shape[0], w.shape[1], groups, window_, [&] {
+          return pack_conv_int8(node.set(), w.data, w.dtype == DType::s8, w.shape[0], w.shape[1],
+                                groups, window_, zeros.empty() ? nullptr : zeros.data());
+        });
     node.release(1);
   }
 

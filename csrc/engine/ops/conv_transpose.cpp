@@ -20,7 +20,7 @@ class ConvTranspose final : public Op {
  public:
   explicit ConvTranspose(const NodeDef& node)
       : groups_(node.integer("group", 1)), layer_(node, 1, filters(node, groups_)) {
-    const Tensor& w = node.need_constant(1, "w");
+    const Tensor& w = node.need_weights(1, "w");
     window_ = read_conv_window(node, w.shape);
     in_channels_ = w.shape[0];
     filters_ = w.shape[1];
@@ -77,7 +77,7 @@ class ConvTranspose final : public Op {
 
  private:
   static int64_t filters(const NodeDef& node, int64_t groups) {
-    const Tensor& w = node.need_constant(1, "w");
+    const Tensor& w = node.need_weights(1, "w");
     if (groups < 1 || w.shape.rank() < 3 || w.shape[0] % groups != 0) {
       fail("input 1 (w) has shape " + w.shape.str() +
            ", whose first dimension is no multiple of group " + str(groups));
@@ -102,12 +102,13 @@ class ConvTranspose final : public Op {
   }
 
   void pack(const NodeDef& node, const Tensor& w) {
-    const std::vector<float> values = layer_.float_weights(w, 1);
     const int64_t taps = window_.taps();
     const int64_t group_in = in_channels_ / groups_;
-    std::vector<float> ordered(
-        static_cast<size_t>(group_in * taps * filters_));  // [in][tap][filter]
-    for (int64_t g = 0; g < groups_; ++g) {
+    std::vector<float> values;
+    if (!node.store().restores()) values = layer_.float_weights(w, 1);
+    const auto pack_group = [&](int64_t g) {
+      std::vector<float> ordered(
+          static_cast<size_t>(group_in * taps * filters_));  // [in][tap][filter]
       for (int64_t i = 0; i < group_in; ++i) {
         const float* from = values.data() + (g * group_in + i) * filters_ * taps;
         float* to = ordered.data() + i * taps * filters_;
@@ -115,8 +116,12 @@ class ConvTranspose final : public Op {
           for (int64_t t = 0; t < taps; ++t) to[t * filters_ + f] = from[f * taps + t];
         }
       }
-      panels_.push_back(pack_b_f32(node.set(), ordered.data(), 1, group_in, taps * filters_, 0,
-                                   taps * filters_, 1));
+      return pack_b_f32(node.set(), ordered.data(), 1, group_in, taps * filters_, 0,
+                        taps * filters_, 1);
+    };
+    for (int64_t g = 0; g < groups_; ++g) {
+      panels_.push_back(node.store().matrix(node.set(), true, 1, group_in, taps * filters_,
+                                            [&] { return pack_group(g); }));
     }
   }
 

@@ -24,19 +24,21 @@ struct LinearState final : OpState {
 class Linear final : public Op {
  public:
   explicit Linear(const NodeDef& node) : layer_(node, 1) {
-    const Tensor& w = node.need_constant(1, "w");
+    const Tensor& w = node.need_weights(1, "w");
     if (w.shape.rank() != 2) fail("input 1 (w) has shape " + w.shape.str() + ", wanted [K, N]");
     k_ = w.shape[0];
     n_ = w.shape[1];
-    if (layer_.mode == LayerMode::f32) {
+    const bool is_float = layer_.mode == LayerMode::f32;
+    packed_ = node.store().matrix(node.set(), is_float, 1, k_, n_, [&] {
+      if (!is_float) {
+        return pack_b_int8(node.set(), w.data, w.dtype == DType::s8, 1, k_, n_, 0, n_, 1,
+                           layer_.w_zero_or_null());
+      }
       const std::vector<float> converted =
           w.dtype == DType::f32 ? std::vector<float>() : layer_.float_weights(w, 1);
       const float* weights = w.dtype == DType::f32 ? w.as<float>() : converted.data();
-      packed_ = pack_b_f32(node.set(), weights, 1, k_, n_, 0, n_, 1);
-    } else {
-      packed_ = pack_b_int8(node.set(), w.data, w.dtype == DType::s8, 1, k_, n_, 0, n_, 1,
-                            layer_.w_zero_or_null());
-    }
+      return pack_b_f32(node.set(), weights, 1, k_, n_, 0, n_, 1);
+    });
     node.release(1);
   }
 

@@ -27,8 +27,8 @@ Sequence::Sequence(const NodeDef& node, int64_t gate_count) : gates(gate_count) 
         "attributes 'activation_alpha' and 'activation_beta' belong to activations that are not "
         "possible here");
   }
-  const Tensor& w = node.need_constant(1, "W");
-  const Tensor& r = node.need_constant(2, "R");
+  const Tensor& w = node.need_weights(1, "W");
+  const Tensor& r = node.need_weights(2, "R");
   if (w.dtype != DType::f32 || r.dtype != DType::f32)
     fail("inputs 1 (W) and 2 (R) must be float32");
   hidden = r.shape.rank() == 3 ? r.shape[2] : -1;
@@ -47,13 +47,16 @@ Sequence::Sequence(const NodeDef& node, int64_t gate_count) : gates(gate_count) 
            Shape{directions, 2 * gates * hidden}.str());
     }
     bias.assign(b.as<float>(), b.as<float>() + b.elements());
-    node.release(3);
   } else {
     bias.assign(static_cast<size_t>(directions * 2 * gates * hidden), 0.0f);
   }
   for (int64_t d = 0; d < directions; ++d) {
-    input_weights.push_back(pack_b_f32(node.set(), w.as<float>() + d * gates * hidden * inputs, 1,
-                                       inputs, gates * hidden, 0, 1, inputs));
+    const auto pack = [&] {
+      return pack_b_f32(node.set(), w.as<float>() + d * gates * hidden * inputs, 1, inputs,
+                        gates * hidden, 0, 1, inputs);
+    };
+    input_weights.push_back(
+        node.store().matrix(node.set(), true, 1, inputs, gates * hidden, pack));
   }
   node.release(1);
   node.release(2);
@@ -61,11 +64,14 @@ Sequence::Sequence(const NodeDef& node, int64_t gate_count) : gates(gate_count) 
 
 std::vector<PackedB> Sequence::pack_recurrent(const NodeDef& node, int64_t first,
                                               int64_t count) const {
-  const Tensor& r = node.need_constant(2, "R");
+  const Tensor& r = node.need_weights(2, "R");
   std::vector<PackedB> packed;
   for (int64_t d = 0; d < directions; ++d) {
-    const float* rows = r.as<float>() + (d * gates * hidden + first) * hidden;
-    packed.push_back(pack_b_f32(node.set(), rows, 1, hidden, count, 0, 1, hidden));
+    const auto pack = [&] {
+      const float* rows = r.as<float>() + (d * gates * hidden + first) * hidden;
+      return pack_b_f32(node.set(), rows, 1, hidden, count, 0, 1, hidden);
+    };
+    packed.push_back(node.store().matrix(node.set(), true, 1, hidden, count, pack));
   }
   return packed;
 }

@@ -1,0 +1,24 @@
+"""Writing a file whole or not at all."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[BinaryIO]:
+    """Open a file beside `path` that takes its place when all went well."""
+    made = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with made.open("xb") as file:
+            yield file
+        made.replace(path)
+    except BaseException:
+        made.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,162 @@
+"""What a session runs: native programs, and the steps between them.
+
+Values are known by keys here: those of the graph while a session is built from one, numbers when it
+comes out of a plan file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from pycompress import _core
+
+    Row = tuple[str, str, int, float]
+
+
+class Step(Protocol):
+    """Something that computes values from values."""
+
+    @property
+    def inputs(self) -> Sequence[Hashable]:
+        """What it reads."""
+
+    @property
+    def outputs(self) -> Sequence[Hashable]:
+        """What it computes."""
+
+    def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs for these inputs."""
+
+    def profile(self) -> list[Row]:
+        """Return (name, operator, calls, seconds) of what ran since profiling was switched on."""
+
+    def set_profiling(self, enabled: bool) -> None:
+        """Start or stop timing."""
+
+
+@dataclass
+class Executable:
+    """Steps in the order in which they run.
+
+    Attributes
+    ----------
+    inputs, outputs : list
+        Keys, in the order of the graph's.
+    constants : dict of ndarray
+        Outputs that do not depend on the inputs.
+    """
+
+    inputs: Sequence[Hashable]
+    outputs: Sequence[Hashable]
+    constants: dict[Hashable, np.ndarray] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+
+    def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs for these inputs, which have been checked."""
+        values: dict[Hashable, np.ndarray] = dict(zip(self.inputs, arrays, strict=True))
+        values |= self.constants
+        for step in self.steps:
+            results = step.run([values[v] for v in step.inputs])
+            values.update(zip(step.outputs, results, strict=True))
+        return [values[v] for v in self.outputs]
+
+    def profile(self) -> list[Row]:
+        """Return (name, operator, calls, seconds) of every node that ran while it was timed."""
+        return [row for step in self.steps for row in step.profile()]
+
+    def set_profiling(self, enabled: bool) -> None:
+        """Start or stop timing."""
+        for step in self.steps:
+            step.set_profiling(enabled)
+
+
+@dataclass
+class Call:
+    """One call that built a program.
+
+    Attributes
+    ----------
+    kind : str
+        The method's name: ``input``, ``constant`` or ``add``.
+    arguments : tuple
+        Without arrays of constants: the program has them, or what it packed of them.
+    ids : list of int
+        The values that it made.
+    """
+
+    kind: str
+    arguments: tuple[Any, ...]
+    ids: list[int]
+
+
+class NativeStep:
+    """A native program.
+
+    Parameters
+    ----------
+    inputs, outputs : sequence
+        Keys.
+    program : _core.Program
+        Finished.
+    calls : list of Call
+        What built it.
+    returned : list of int
+        What it was finished with.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Hashable],
+        outputs: Sequence[Hashable],
+        program: _core.Program,
+        calls: list[Call],
+        returned: list[int],
+    ) -> None:
+        self.inputs, self.outputs = inputs, outputs
+        self.program, self.calls, self.returned = program, calls, returned
+        self.run = program.run
+        self.profile = program.profile
+        self.set_profiling = program.set_profiling
+
+
+class BranchStep:
+    """An If: the condition is looked at, and one of two executables runs.
+
+    Parameters
+    ----------
+    condition : key or bool
+        A key among `inputs`, or the answer.
+    branches : (Executable, Executable)
+        For false and for true; both take `inputs`.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Hashable],
+        outputs: Sequence[Hashable],
+        condition: Hashable | bool,
+        branches: tuple[Executable, Executable],
+    ) -> None:
+        self.inputs, self.outputs = inputs, outputs
+        self.condition, self.branches = condition, branches
+
+    def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs of the branch that the condition picks."""
+        known = isinstance(self.condition, bool)
+        taken = self.condition if known else arrays[list(self.inputs).index(self.condition)]
+        return self.branches[bool(np.asarray(taken).reshape(()))].run(arrays)
+
+    def profile(self) -> list[Row]:
+        """Return the rows of both branches."""
+        return [row for branch in self.branches for row in branch.profile()]
+
+    def set_profiling(self, enabled: bool) -> None:
+        """Start or stop timing both branches."""
+        for branch in self.branches:
+            branch.set_profiling(enabled)
