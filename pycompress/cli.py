@@ -1,4 +1,4 @@
-"""The command line: ``pycompress compress | compare | inspect | info | demo``.
+"""The command line: ``pycompress compress | compare | inspect | plan | info | demo``.
 
 Exit codes: 0 done, 1 a check failed (`compare --max-drop`), 2 bad input. What is asked for goes to
 stdout, everything else to stderr.
@@ -11,6 +11,7 @@ import sys
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -131,6 +132,32 @@ def inspect(
     from pycompress.report.text import inspection_view
 
     _show(found.to_dict(), inspection_view(found), as_json=as_json)
+
+
+@app.command()
+def plan(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Float or int8; only read.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the plan goes.")],
+    as_json: Json = False,
+) -> None:
+    """Pack a model for this CPU, so that InferenceSession opens it at once."""
+    with _bad_input():
+        if target.exists() and model.exists() and target.samefile(model):
+            msg = f"'{target}' is the model that is being read; write to another file"
+            raise ValueError(msg)
+        start = perf_counter()
+        session = pycompress.InferenceSession(model)
+        built = perf_counter() - start
+        size = session.save(target)
+        start = perf_counter()
+        pycompress.InferenceSession(target)
+        opened = perf_counter() - start
+    found = {"bytes": size, "isa": pycompress.isa(), "load_s": built, "open_s": opened}
+    view = (
+        f"{target}: {size:,} bytes for {found['isa']}; opens in {opened * 1e3:.1f} ms, "
+        f"the model in {built * 1e3:.1f} ms"
+    )
+    _show(found, view, as_json=as_json)
 
 
 @app.command()

@@ -53,6 +53,13 @@ def test_tables_without_json(folder):
         assert result.stdout.strip()
 
 
+def test_a_plan_of_a_model(folder):
+    data = json.loads(run(folder, "plan", "@a.onnx", "@a.plan", "--json").stdout)
+    assert data["bytes"] == (folder / "a.plan").stat().st_size
+    assert data["isa"] == json.loads(run(folder, "info", "--json").stdout)["isa"]
+    assert "opens in" in run(folder, "plan", "@a.onnx", "@a.plan").stdout
+
+
 def test_a_check_that_fails_is_exit_code_1(folder):
     assert run(folder, "compress", "@a.onnx", "@b.onnx", "--mode", "dynamic").exit_code == 0
     result = run(folder, "compare", "@a.onnx", "@b.onnx", "--max-drop", "0")
@@ -77,6 +84,8 @@ def test_a_check_that_fails_is_exit_code_1(folder):
         (("compare", "@a.onnx", "@tokens.onnx"), "different inputs"),
         (("compare", "@a.onnx", "@text.onnx"), "text.onnx"),
         (("inspect", "@truncated.onnx"), "truncated.onnx"),
+        (("plan", "@truncated.onnx", "@b.onnx"), "truncated.onnx"),
+        (("plan", "@a.onnx", "@a.onnx"), "is the model that is being read"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

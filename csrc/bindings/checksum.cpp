@@ -14,7 +14,8 @@ constexpr int kLanes = 8;
 constexpr uint64_t kPrime = 0x9E3779B185EBCA87;  // odd, so that multiplying loses nothing
 
 // Each word goes through xor, rotation and an odd factor, all of which can be undone: one changed
-// word changes its lane's state for good. Lanes are independent, so that the multiplier is kept busy.
+// word changes its lane's state for good. Lanes are independent, so that the multiplier is kept
+// busy.
 uint64_t checksum(const uint8_t* data, size_t bytes) {
   uint64_t lanes[kLanes];
   for (int i = 0; i < kLanes; ++i) lanes[i] = static_cast<uint64_t>(i + 1) * kPrime;

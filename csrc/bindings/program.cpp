@@ -151,7 +151,8 @@ py::list packed_weights(const py::object& self, int added) {
     for (const Stored& stored : node->weights.kept()) {
       py::list blocks;
       for (const Block& block : stored.blocks) {
-        blocks.append(py::array_t<uint8_t>(static_cast<py::ssize_t>(block.bytes), block.data, self));
+        blocks.append(
+            py::array_t<uint8_t>(static_cast<py::ssize_t>(block.bytes), block.data, self));
       }
       parts.append(py::make_tuple(stored.layout, blocks));
     }

@@ -78,7 +78,8 @@ void taps_last(const std::vector<T>& from, const PackedConv& conv, T* to) {
   }
 }
 
-PackedConv repack(const KernelSet& set, const PackedConv& form, const std::vector<Unpacked>& parts) {
+PackedConv repack(const KernelSet& set, const PackedConv& form,
+                  const std::vector<Unpacked>& parts) {
   const int64_t size = form.group_filters() * form.group_channels * form.window.taps();
   std::vector<float> floats(form.is_float ? static_cast<size_t>(size * form.groups) : 0);
   std::vector<int8_t> integers(form.is_float ? 0 : static_cast<size_t>(size * form.groups));
@@ -107,8 +108,8 @@ PackedConv restore_depthwise(const KernelSet& set, PackedConv form, const Stored
   need_block(weights, layout.elements(form), form.is_float ? 4 : 1, "depthwise weights");
   need_block(sums, form.is_float ? 0 : form.filters, sizeof(int32_t), "depthwise sums");
   const bool aligned = reinterpret_cast<uintptr_t>(weights.data) % 64 == 0;
-  const bool same = form.is_float || (layout.block == set.depthwise->block &&
-                                      layout.group == set.depthwise->group);
+  const bool same = form.is_float ||
+                    (layout.block == set.depthwise->block && layout.group == set.depthwise->group);
   if (aligned && same) {
     form.depthwise = AlignedBuffer(weights.owner, weights.data, weights.bytes);
     form.depthwise_sum.resize(sums.bytes / sizeof(int32_t));
@@ -145,8 +146,7 @@ PackedConv restore_conv(const KernelSet& set, const std::vector<Stored>& stored,
   }
   const auto path = static_cast<ConvPath>(stored[0].layout[kPath]);
   const bool depthwise = path == ConvPath::depthwise;
-  PackedConv form =
-      conv_form(set, is_float, filters, group_channels, groups, window, depthwise);
+  PackedConv form = conv_form(set, is_float, filters, group_channels, groups, window, depthwise);
   const bool as_deep = stored.size() == (depthwise ? 1 : static_cast<size_t>(groups) + 1);
   if (!as_deep || (form.path == ConvPath::depthwise) != depthwise ||
       (depthwise && form.flat != (stored[0].layout[kFlat] != 0))) {

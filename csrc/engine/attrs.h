@@ -48,8 +48,8 @@ class NodeDef {
   const Tensor* constant(int i) const;
   // The same, for an input that has to be a constant: throws and names it otherwise.
   const Tensor& need_constant(int i, const char* what) const;
-  // The same, when the operator only packs the values, through store(): they may be absent where the
-  // store has the packed form. Its shape and dtype are there.
+  // The same, when the operator only packs the values, through store(): they may be absent where
+  // the store has the packed form. Its shape and dtype are there.
   const Tensor& need_weights(int i, const char* what) const;
   PackStore& store() const { return *store_; }
   // Says that the operator keeps its own form of constant i and never reads it again in plan() or

@@ -1,5 +1,5 @@
-// Where a node's constructor gets its packed weights: packed now and noted for a plan file, or taken
-// from one, in the same order.
+// Where a node's constructor gets its packed weights: packed now and noted for a plan file, or
+// taken from one, in the same order.
 #pragma once
 #include <utility>
 #include <vector>
@@ -21,8 +21,7 @@ class PackStore {
   template <typename Make>
   PackedB matrix(const KernelSet& set, bool is_float, int64_t taps, int64_t k, int64_t n,
                  const Make& make) {
-    PackedB packed =
-        restores_ ? restore_b(set, take(1)[0], is_float, taps, k, n) : PackedB(make());
+    PackedB packed = restores_ ? restore_b(set, take(1)[0], is_float, taps, k, n) : PackedB(make());
     kept_.push_back(store_b(packed));
     return packed;
   }
@@ -31,10 +30,9 @@ class PackStore {
   PackedConv convolution(const KernelSet& set, bool is_float, int64_t filters,
                          int64_t group_channels, int64_t groups, const Window& window,
                          const Make& make) {
-    PackedConv packed =
-        restores_ ? restore_conv(set, take(from_.size()), is_float, filters, group_channels, groups,
-                                 window)
-                  : PackedConv(make());
+    PackedConv packed = restores_ ? restore_conv(set, take(from_.size()), is_float, filters,
+                                                 group_channels, groups, window)
+                                  : PackedConv(make());
     for (Stored& part : store_conv(packed)) kept_.push_back(std::move(part));
     return packed;
   }

@@ -39,8 +39,7 @@ void check(const Stored& stored) {
              element, "panels");
   const int64_t sums = layout[kIsFloat] != 0 ? 0 : layout[kColumns];
   need_block(stored.blocks[1], sums, sizeof(int32_t), "col_sum");
-  if (stored.blocks[2].bytes != 0)
-    need_block(stored.blocks[2], sums, sizeof(int32_t), "col_zero");
+  if (stored.blocks[2].bytes != 0) need_block(stored.blocks[2], sums, sizeof(int32_t), "col_zero");
 }
 
 // f(t, k, n, place of the element in the panels)
@@ -125,11 +124,10 @@ PackedB restore_b(const KernelSet& set, const Stored& stored, bool is_float, int
   const auto& layout = stored.layout;
   if ((layout[kIsFloat] != 0) != is_float || layout[kTaps] != taps || layout[kDepth] != k ||
       layout[kColumns] != n) {
-    throw std::invalid_argument("stored weights have the sizes " + std::to_string(layout[kTaps]) +
-                                " x " + std::to_string(layout[kDepth]) + " x " +
-                                std::to_string(layout[kColumns]) + ", wanted " +
-                                std::to_string(taps) + " x " + std::to_string(k) + " x " +
-                                std::to_string(n));
+    throw std::invalid_argument(
+        "stored weights have the sizes " + std::to_string(layout[kTaps]) + " x " +
+        std::to_string(layout[kDepth]) + " x " + std::to_string(layout[kColumns]) + ", wanted " +
+        std::to_string(taps) + " x " + std::to_string(k) + " x " + std::to_string(n));
   }
   if (as_it_is) {
     const Block& panels = stored.blocks[0];

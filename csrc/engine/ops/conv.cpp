@@ -76,8 +76,8 @@ class ConvInteger final : public Op {
         zeros.push_back(byte(zero, zero.elements() == 1 ? 0 : o));
     }
     const int64_t groups = node.integer("group", 1);
-    conv_ = node.store().convolution(
-        node.set(), false, w.shape[0], w.shape[1], groups, window_, [&] {
+    conv_ =
+        node.store().convolution(node.set(), false, w.shape[0], w.shape[1], groups, window_, [&] {
           return pack_conv_int8(node.set(), w.data, w.dtype == DType::s8, w.shape[0], w.shape[1],
                                 groups, window_, zeros.empty() ? nullptr : zeros.data());
         });

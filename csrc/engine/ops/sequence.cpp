@@ -55,8 +55,7 @@ Sequence::Sequence(const NodeDef& node, int64_t gate_count) : gates(gate_count) 
       return pack_b_f32(node.set(), w.as<float>() + d * gates * hidden * inputs, 1, inputs,
                         gates * hidden, 0, 1, inputs);
     };
-    input_weights.push_back(
-        node.store().matrix(node.set(), true, 1, inputs, gates * hidden, pack));
+    input_weights.push_back(node.store().matrix(node.set(), true, 1, inputs, gates * hidden, pack));
   }
   node.release(1);
   node.release(2);

@@ -108,7 +108,11 @@ def load(path: str | os.PathLike[str], threads: int) -> tuple[Executable, dict[s
         whole = json.loads(description)
         executable = Rebuilder(data[start:], threads).executable(whole["executable"])
         made_for, about = whole["isa"], whole["about"]
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        for side in ("inputs", "outputs"):
+            if len(about[side]) != len(getattr(executable, side)):
+                msg = f"it describes {len(about[side])} {side}"
+                raise ValueError(msg)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         msg = f"plan '{path}' is malformed: {error}"
         raise ModelError(msg) from error
     if made_for != _core.isa():

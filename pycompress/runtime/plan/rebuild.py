@@ -10,6 +10,8 @@ from pycompress import _core
 from pycompress.runtime.steps import BranchStep, Call, Executable, NativeStep
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
     from pycompress.runtime.steps import Step
 
 _DTYPES = {
@@ -39,24 +41,40 @@ class Rebuilder:
         ValueError, KeyError, IndexError, TypeError, AttributeError
             When the description is not one that `Describer` makes.
         """
-        return Executable(
+        executable = Executable(
             described["inputs"],
             described["outputs"],
             {key: self._array(reference) for key, reference in described["constants"]},
             [self._step(step) for step in described["steps"]],
         )
+        _check_flow(executable)
+        return executable
 
     def _step(self, described: dict[str, Any]) -> Step:
         inputs, outputs = described["inputs"], described["outputs"]
         if "branches" in described:
-            otherwise, then = map(self.executable, described["branches"])
-            known, condition = described["known"], described["condition"]
-            picked = condition if known is None else bool(known)
-            return BranchStep(inputs, outputs, picked, (otherwise, then))
+            return self._branch(described)
         program = _core.Program(self.threads)
         calls = [self._call(program, *row) for row in described["calls"]]
         program.finish(described["returned"])
+        taken = sum(call.kind == "input" for call in calls)
+        _same(len(inputs), taken, "inputs of a program")
+        _same(len(outputs), len(described["returned"]), "outputs of a program")
         return NativeStep(inputs, outputs, program, calls, described["returned"])
+
+    def _branch(self, described: dict[str, Any]) -> BranchStep:
+        inputs, outputs = described["inputs"], described["outputs"]
+        otherwise, then = map(self.executable, described["branches"])
+        for branch in (otherwise, then):
+            _same(len(branch.inputs), len(inputs), "inputs of a branch")
+            _same(len(branch.outputs), len(outputs), "outputs of a branch")
+        known, condition = described["known"], described["condition"]
+        if known is None and condition not in inputs:
+            msg = f"the condition {condition} is no input of its branches"
+            raise ValueError(msg)
+        return BranchStep(
+            inputs, outputs, condition if known is None else bool(known), (otherwise, then)
+        )
 
     def _call(self, program: _core.Program, kind: str, *arguments: Any) -> Call:  # noqa: ANN401
         if kind == "input":
@@ -85,3 +103,25 @@ class Rebuilder:
             msg = f"an array of shape {shape} at {offset} does not lie in the file"
             raise ValueError(msg)
         return self.data[offset : offset + size].view(dtype).reshape(shape)
+
+
+def _check_flow(executable: Executable) -> None:
+    """See to it that every step finds what it reads."""
+    known = {*executable.inputs, *executable.constants}
+    for step in executable.steps:
+        _known(step.inputs, known)
+        known.update(step.outputs)
+    _known(executable.outputs, known)
+
+
+def _known(keys: Iterable[Hashable], known: set[Hashable]) -> None:
+    for key in keys:
+        if not isinstance(key, int) or key not in known:
+            msg = f"value {key} is read before it is there"
+            raise ValueError(msg)
+
+
+def _same(found: int, wanted: int, what: str) -> None:
+    if found != wanted:
+        msg = f"{what}: found {found}, wanted {wanted}"
+        raise ValueError(msg)
