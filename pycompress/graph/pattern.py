@@ -142,7 +142,7 @@ def _leaf(item: str | float) -> _Leaf:
 
 def matches(edit: Edit, rule: Rule, node: Node) -> Iterator[Match]:
     """Iterate over the ways in which a rule's pattern fits at a node."""
-    if (node.domain, node.op) in rule.root.ops:
+    if _may_fit(edit, rule.root, node):
         yield from _match_node(edit, rule.root, node, Match(node))
 
 
@@ -158,6 +158,25 @@ def why_not(edit: Edit, rule: Rule, match: Match) -> str | None:
                 if reader not in match.inner and reader is not match.root:
                     return f"'{value.name}', in the middle of it, is also read by '{reader.name}'"
     return rule.refuse(edit, match)
+
+
+def _may_fit(edit: Edit, op: _Op, node: Node) -> bool:
+    """Look at operators and constants only: it is quick, and rules out nearly all there is."""
+    if (node.domain, node.op) not in op.ops:
+        return False
+    values = node.inputs
+    swaps = node.op in _COMMUTES and len(values) == 2
+    for place, item in enumerate(op.inputs):
+        candidates = values if swaps else values[place : place + 1]
+        if isinstance(item, _Op):
+            producers = [edit.producer(v) for v in candidates]
+            if not any(p is not None and _may_fit(edit, item, p) for p in producers):
+                return False
+            continue
+        known = any(v is not None and v.const is not None for v in candidates)
+        if item.constant and not item.optional and not known:
+            return False
+    return True
 
 
 def _match_node(edit: Edit, op: _Op, node: Node, match: Match) -> Iterator[Match]:
