@@ -33,6 +33,7 @@ from pycompress.convert import (
     observed,
     separate_residuals,
     settle,
+    wanted_moments,
 )
 from pycompress.graph import save, simplify, to_formats
 from pycompress.readers import read
@@ -44,7 +45,8 @@ from pycompress.report.timing import Timing, onnxruntime_loader, race, session_l
 from pycompress.runtime import InferenceSession
 
 if TYPE_CHECKING:
-    from pycompress.calibration import Feed, Run
+    from pycompress.calibration import Feed, Moments, Run
+    from pycompress.convert import Layer
     from pycompress.graph import Decision, Graph
 
 MAX_DROP = 0.02
@@ -191,9 +193,10 @@ def _convert_judged(
     plan = make_plan(graph, mode, calibrated=True, exclude=exclude)
     split = Split(stream)
     tell("calibrating")
-    histograms = _calibrate(graph, plan, split, tell)
+    moments = wanted_moments(graph, plan)
+    histograms = _calibrate(graph, plan, split, moments, tell)
     ranges = choose_ranges(histograms, method)
-    weights = WeightCache()
+    weights = WeightCache([(layer.weight, layer.moments) for layer in moments])
     plan = settle(graph, plan, ranges, weights)
     tell(f"converting and judging on {len(split.held_back)} feeds")
     budget = Budget(graph, ranges, weights, split.held_back, _make_run)
@@ -221,10 +224,18 @@ def _convert_judged(
     )
 
 
-def _calibrate(graph: Graph, plan: Plan, split: Split, tell: Tell) -> dict[str, Histogram]:
-    """Run the float graph over the feeds and return what the static nodes' values looked like."""
+def _calibrate(
+    graph: Graph, plan: Plan, split: Split, moments: Sequence[Layer], tell: Tell
+) -> dict[str, Histogram]:
+    """Run the float graph over the feeds and return what the static nodes' values looked like.
+
+    `moments` are filled in.
+    """
     static = {node for node in graph.nodes if plan.precision(node) == "static"}
-    names = observed(graph, static)
+    readers: dict[str, list[Moments]] = {}
+    for layer in moments:
+        readers.setdefault(layer.source, []).append(layer.moments)
+    names = list(dict.fromkeys([*observed(graph, static), *readers]))
     run = _run_to(graph, names)
 
     def told() -> Iterable[Feed]:
@@ -232,7 +243,7 @@ def _calibrate(graph: Graph, plan: Plan, split: Split, tell: Tell) -> dict[str, 
             tell(f"calibrating: feed {index + 1}")
             yield feed
 
-    return collect(run, names, told())
+    return collect(run, names, told(), readers)
 
 
 def _run_to(graph: Graph, names: Sequence[str]) -> Run:

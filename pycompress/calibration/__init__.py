@@ -3,6 +3,7 @@
 from pycompress.calibration.collect import Run, collect
 from pycompress.calibration.feeds import Feed, FeedError, FeedSource, check_feed, feeds
 from pycompress.calibration.histogram import Histogram
+from pycompress.calibration.moments import Moments
 from pycompress.calibration.ranges import METHODS, Range, RangeMethod, minmax, mse, percentile
 from pycompress.calibration.split import Split
 from pycompress.calibration.synthetic import random_feed
@@ -13,6 +14,7 @@ __all__ = [
     "FeedError",
     "FeedSource",
     "Histogram",
+    "Moments",
     "Range",
     "RangeMethod",
     "Run",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -11,12 +11,18 @@ from pycompress.calibration.histogram import Histogram
 
 if TYPE_CHECKING:
     from pycompress.calibration.feeds import Feed
+    from pycompress.calibration.moments import Moments
 
 Run: TypeAlias = "Callable[[Feed], list[np.ndarray]]"
 """Runs a model on one feed and returns the values that it was built to return, in order."""
 
 
-def collect(run: Run, names: Sequence[str], stream: Iterable[Feed]) -> dict[str, Histogram]:
+def collect(
+    run: Run,
+    names: Sequence[str],
+    stream: Iterable[Feed],
+    moments: Mapping[str, Sequence[Moments]] | None = None,
+) -> dict[str, Histogram]:
     """Return a histogram for each name over a stream of feeds, in bounded memory.
 
     Parameters
@@ -26,10 +32,14 @@ def collect(run: Run, names: Sequence[str], stream: Iterable[Feed]) -> dict[str,
     names : sequence of str
     stream : iterable of dict
         Read once; nothing of it is kept.
+    moments : dict, optional
+        By a name among `names`: what else takes the value in.
     """
     histograms = {name: Histogram() for name in names}
     for feed in stream:
         for name, tensor in zip(names, run(feed), strict=True):
             if np.issubdtype(tensor.dtype, np.floating):
                 histograms[name].update(tensor)
+                for second in (moments or {}).get(name, ()):
+                    second.update(tensor)
     return histograms

@@ -5,6 +5,7 @@ from pycompress.convert.apply import WeightCache, apply_plan, separate_residuals
 from pycompress.convert.budget import Budget, Held
 from pycompress.convert.chain import choose_ranges, observed
 from pycompress.convert.plan import MODES, Choice, Mode, Plan, PlanError, Precision, make_plan
+from pycompress.convert.rounding import Layer, round_rows, wanted_moments
 from pycompress.convert.weights import quantize_table, quantize_weight
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Budget",
     "Choice",
     "Held",
+    "Layer",
     "Mode",
     "OutputAgreement",
     "Plan",
@@ -27,6 +29,8 @@ __all__ = [
     "observed",
     "quantize_table",
     "quantize_weight",
+    "round_rows",
     "separate_residuals",
     "settle",
+    "wanted_moments",
 ]

@@ -9,14 +9,15 @@ import numpy as np
 from pycompress.convert.activations import Affine, quantize_bias
 from pycompress.convert.chain import Chain, find_chain, parameters
 from pycompress.convert.plan import CHANNEL_AXIS, Choice, Plan, label, weight_index
+from pycompress.convert.rounding import round_rows
 from pycompress.convert.weights import quantize_table, quantize_weight
 from pycompress.graph.ir import PRESET, Graph, Node, Quantized, Value
 from pycompress.graph.names import Names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from pycompress.calibration import Range
+    from pycompress.calibration import Moments, Range
 
 
 class WeightCache:
@@ -24,10 +25,17 @@ class WeightCache:
 
     Tied weights (one array read by several nodes) stay one array in integers, along whichever axis
     was asked for first.
+
+    Parameters
+    ----------
+    moments : list of (ndarray, Moments), optional
+        Second moments of what is multiplied with an array; it is then rounded by `round_rows`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, moments: Iterable[tuple[np.ndarray, Moments]] = ()) -> None:
         self._made: dict[int, tuple[np.ndarray, Quantized | str]] = {}
+        self._moments = {id(array): second for array, second in moments}
+        self._bias: dict[int, np.ndarray] = {}
 
     def get(self, array: np.ndarray, format: str) -> Quantized | str:
         """Return the int8 form of a constant of a format, or the reason why it has none."""
@@ -38,8 +46,23 @@ class WeightCache:
         ):
             return found[1]
         made = quantize_table(array) if format == "embedding" else quantize_weight(array, axis)
+        if id(array) in self._moments and isinstance(made, Quantized):
+            made, self._bias[id(array)] = _rounded(array, made, axis, self._moments[id(array)])
         self._made[id(array)] = (array, made)  # holding the array keeps its id from being reused
         return made
+
+    def bias_of(self, array: np.ndarray) -> np.ndarray | None:
+        """Return what the bias of an array's layer has to take up, float64, one per channel."""
+        return self._bias.get(id(array))
+
+
+def _rounded(
+    array: np.ndarray, nearest: Quantized, axis: int, moments: Moments
+) -> tuple[Quantized, np.ndarray]:
+    rows = np.moveaxis(array, axis, 0)
+    integers, bias = round_rows(rows.reshape(rows.shape[0], -1), nearest.scale, moments)
+    data = np.ascontiguousarray(np.moveaxis(integers.reshape(rows.shape), 0, axis))
+    return Quantized(data, nearest.scale, nearest.zero_point, axis), bias
 
 
 def separate_residuals(graph: Graph) -> Graph:
@@ -133,6 +156,7 @@ def apply_plan(
             continue
         original = _constant(node)
         _convert_weights(node, weights, made)
+        _correct_bias(node, weights.bias_of(original), names)
         if precision == "dynamic":
             node.attrs["dynamic"] = True
         elif precision == "static":
@@ -164,6 +188,15 @@ def _convert_weights(node: Node, weights: WeightCache, made: dict[Value, Value])
         value = Value(source.name, source.dtype, source.shape, quantized)
         made[source] = value
     node.inputs[index] = value
+
+
+def _correct_bias(node: Node, change: np.ndarray | None, names: Names) -> None:
+    """Let the bias, where there is one, take up the mean error of the rounded weights."""
+    bias = node.input(2)
+    if change is None or bias is None or not isinstance(bias.const, np.ndarray):
+        return
+    corrected = (bias.const + change.reshape(bias.const.shape)).astype(np.float32)
+    node.inputs[2] = Value(names.fresh(bias.name), bias.dtype, bias.shape, corrected)
 
 
 def _convert_bias(
