@@ -46,6 +46,7 @@ class ModeName(str, Enum):
 class RangesName(str, Enum):
     """Values of --ranges."""
 
+    auto = "auto"
     mse = "mse"
     percentile = "percentile"
     minmax = "minmax"
@@ -69,12 +70,12 @@ def compress(  # noqa: PLR0917 - typer reads the options from the signature
     ] = ModeName.auto,
     max_drop: Annotated[
         float | None,
-        typer.Option(min=0.0, help="How far cosine agreement may fall below 1 (0.02)."),
+        typer.Option(min=0.0, help="How far cosine agreement may fall below 1 (0.005)."),
     ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option(help="A node that stays in float, or a pattern; repeatable.")
     ] = None,
-    ranges: Annotated[RangesName, typer.Option(help="How a range is chosen.")] = RangesName.mse,
+    ranges: Annotated[RangesName, typer.Option(help="How a range is chosen.")] = RangesName.auto,
     as_json: Json = False,
 ) -> None:
     """Compress a model to int8 and report what was done."""

@@ -6,11 +6,12 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
 from pycompress.calibration import (
+    METHODS,
     FeedSource,
     Histogram,
     RangeMethod,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from pycompress.convert import Layer
     from pycompress.graph import Decision, Graph
 
-MAX_DROP = 0.02
+MAX_DROP = 0.005
 """How far the mean cosine of the answers may fall below 1 when the caller names no bound."""
 
 TIMED_FEEDS = 5
@@ -85,7 +86,7 @@ def compress(
     max_drop: float | None = None,
     exclude: Sequence[str] = (),
     progress: bool | Tell = False,
-    ranges: RangeMethod = "mse",
+    ranges: RangeMethod | Literal["auto"] = "auto",
 ) -> Report:
     """Compress a model file to int8.
 
@@ -105,13 +106,14 @@ def compress(
         convolutions are static, layers on sequences dynamic; without it all are dynamic.
     max_drop : float, optional
         How far the mean cosine similarity of any output may fall below 1 on the held-back feeds
-        (0.02 when None). The nodes that hurt most are moved to a safer precision until it holds.
+        (0.005 when None). The nodes that hurt most are moved to a safer precision until it holds.
     exclude : sequence of str
         Nodes that stay in float: names of nodes or of their outputs, or shell patterns of them.
     progress : bool or callable
         True: say each stage on stderr. A callable is told each stage.
-    ranges : "mse", "percentile" or "minmax"
-        How the range of an activation is chosen from what calibration saw.
+    ranges : "auto", "mse", "percentile" or "minmax"
+        How the ranges of activations are chosen from what calibration saw. "auto": the way that
+        agrees best on the held-back feeds.
 
     Returns
     -------
@@ -143,7 +145,14 @@ def compress(
     else:
         stream = feeds(calibration, rewrite.graph.inputs)
         done = _convert_judged(
-            rewrite.graph, refused, mode, exclude, stream, bound=bound, method=ranges, tell=tell
+            rewrite.graph,
+            refused,
+            mode,
+            exclude,
+            stream,
+            bound=bound,
+            methods=tuple(METHODS) if ranges == "auto" else (ranges,),
+            tell=tell,
         )
     tell(f"writing {target}")
     save(done.graph, target)
@@ -184,7 +193,7 @@ def _convert_judged(
     stream: Iterable[Feed],
     *,
     bound: float,
-    method: RangeMethod,
+    methods: Sequence[RangeMethod],
     tell: Tell,
 ) -> _Converted:
     """Calibrate where the plan asks for it, convert, and hold the result to the bound."""
@@ -195,13 +204,19 @@ def _convert_judged(
     tell("calibrating")
     moments = wanted_moments(graph, plan)
     histograms = _calibrate(graph, plan, split, moments, tell)
-    ranges = choose_ranges(histograms, method)
     weights = WeightCache([(layer.weight, layer.moments) for layer in moments])
-    plan = settle(graph, plan, ranges, weights)
     tell(f"converting and judging on {len(split.held_back)} feeds")
-    budget = Budget(graph, ranges, weights, split.held_back, _make_run)
+    budget = Budget(graph, {}, weights, split.held_back, _make_run)
+    trials = [
+        (name, settle(graph, plan, found, weights), found)
+        for name in (methods if histograms else methods[:1])
+        for found in [choose_ranges(histograms, name)]
+    ]
+    chosen, plan = budget.best_ranges(trials)
     held = budget.hold(plan, bound, tell)
     notes = []
+    if len(trials) > 1:
+        notes.append(f"ranges by '{chosen}', which agrees best on the held-back feeds")
     if split.shared:
         notes.append(
             "only one calibration feed: ranges were made from the feed that they are judged on"
@@ -209,6 +224,11 @@ def _convert_judged(
     if held.moved:
         notes.append(
             f"{held.moved} steps to a safer precision were needed to keep the drop within {bound:g}"
+        )
+    if held.spread:
+        notes.append(
+            f"{held.spread} dynamic layers run in float in other runtimes: one range for all rows, "
+            "as the standard has it, would cost them too much"
         )
     calibrated = Calibrated(split.passed, len(split.held_back), split.shared)
     return _Converted(

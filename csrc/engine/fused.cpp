@@ -227,6 +227,21 @@ Epilogue LayerEpilogue::dynamic_epilogue(const PackedB& packed, float x_scale, i
   return e;
 }
 
+namespace {
+
+DynamicScale scale_of(float low, float high) {
+  low = std::min(0.0f, low);
+  high = std::max(0.0f, high);
+  DynamicScale result;
+  if (low == high) return result;
+  result.scale = (high - low) / 255.0f;
+  const float zero = std::nearbyint(-low / result.scale);
+  result.zero = zero >= 255.0f ? 255 : zero > 0.0f ? static_cast<int32_t>(zero) : 0;
+  return result;
+}
+
+}  // namespace
+
 DynamicScale dynamic_scale(const KernelSet& set, ThreadPool* pool, const float* x, int64_t n) {
   constexpr int64_t kPieces = 64;
   float lo[kPieces];
@@ -238,14 +253,7 @@ DynamicScale dynamic_scale(const KernelSet& set, ThreadPool* pool, const float* 
     set.quantize->range(x + begin, n * (piece + 1) / pieces - begin, &lo[piece], &hi[piece]);
   });
   // Both ends include 0; max and min of floats do not depend on the pieces.
-  const float low = std::min(0.0f, *std::min_element(lo, lo + pieces));
-  const float high = std::max(0.0f, *std::max_element(hi, hi + pieces));
-  DynamicScale result;
-  if (low == high) return result;
-  result.scale = (high - low) / 255.0f;
-  const float zero = std::nearbyint(-low / result.scale);
-  result.zero = zero >= 255.0f ? 255 : zero > 0.0f ? static_cast<int32_t>(zero) : 0;
-  return result;
+  return scale_of(*std::min_element(lo, lo + pieces), *std::max_element(hi, hi + pieces));
 }
 
 DynamicScale quantize_dynamic(const KernelSet& set, ThreadPool* pool, const float* x, int64_t n,
@@ -255,6 +263,21 @@ DynamicScale quantize_dynamic(const KernelSet& set, ThreadPool* pool, const floa
     set.quantize->to_u8(x + begin, end - begin, &result.scale, &result.zero, 0, q + begin);
   });
   return result;
+}
+
+void quantize_rows(const KernelSet& set, ThreadPool* pool, const float* x, int64_t rows, int64_t k,
+                   uint8_t* q, float* scale, int32_t* zero) {
+  parallel_ranges(pool, rows, 1.0 * static_cast<double>(k), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      float low;
+      float high;
+      set.quantize->range(x + r * k, k, &low, &high);
+      const DynamicScale found = scale_of(low, high);
+      scale[r] = found.scale;
+      zero[r] = found.zero;
+      set.quantize->to_u8(x + r * k, k, &found.scale, &found.zero, 0, q + r * k);
+    }
+  });
 }
 
 }  // namespace pycompress

@@ -121,5 +121,8 @@ DynamicScale dynamic_scale(const KernelSet& set, ThreadPool* pool, const float* 
 // The same, and q = the n values in u8.
 DynamicScale quantize_dynamic(const KernelSet& set, ThreadPool* pool, const float* x, int64_t n,
                               uint8_t* q);
+// The same for each row of k values on its own: scale[rows] and zero[rows].
+void quantize_rows(const KernelSet& set, ThreadPool* pool, const float* x, int64_t rows, int64_t k,
+                   uint8_t* q, float* scale, int32_t* zero);
 
 }  // namespace pycompress

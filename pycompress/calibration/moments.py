@@ -87,7 +87,7 @@ class Moments:
 
     def _of_vectors(self, x: np.ndarray) -> np.ndarray:
         flat = x.reshape(-1, 1, x.shape[-1])
-        return flat[self._some(flat.shape[0])]
+        return np.take(flat, self._some(flat.shape[0]), axis=0)
 
     def _of_image(self, x: np.ndarray, window: Window) -> np.ndarray:
         """Return windows [rows, groups, channels of a group * taps] of an image [N, C, ...]."""

@@ -8,7 +8,14 @@ import numpy as np
 
 from pycompress.convert.activations import Affine, quantize_bias
 from pycompress.convert.chain import Chain, find_chain, parameters
-from pycompress.convert.plan import CHANNEL_AXIS, Choice, Plan, label, weight_index
+from pycompress.convert.plan import (
+    CHANNEL_AXIS,
+    Choice,
+    Plan,
+    Precision,
+    label,
+    weight_index,
+)
 from pycompress.convert.rounding import round_rows
 from pycompress.convert.weights import quantize_table, quantize_weight
 from pycompress.graph.ir import PRESET, Graph, Node, Quantized, Value
@@ -129,7 +136,12 @@ def _without_range(graph: Graph, node: Node, ranges: Mapping[str, Range]) -> str
 
 
 def apply_plan(
-    graph: Graph, plan: Plan, ranges: Mapping[str, Range], weights: WeightCache
+    graph: Graph,
+    plan: Plan,
+    ranges: Mapping[str, Range],
+    weights: WeightCache,
+    *,
+    elsewhere: bool = False,
 ) -> Graph:
     """Return the converted graph; `graph` is left as it is.
 
@@ -141,6 +153,9 @@ def apply_plan(
     ranges : dict
         Value name -> (low, high), for the chain of the static nodes.
     weights : WeightCache
+    elsewhere : bool
+        Return what other runtimes make of the file: one range for all rows of a dynamic linear,
+        float arithmetic where the standard has no form for what is done here.
     """
     graph = graph.copy()
     static = {node for node in graph.nodes if plan.precision(node) == "static"}
@@ -157,12 +172,21 @@ def apply_plan(
         original = _constant(node)
         _convert_weights(node, weights, made)
         _correct_bias(node, weights.bias_of(original), names)
-        if precision == "dynamic":
-            node.attrs["dynamic"] = True
+        if precision in {"dynamic", "rows"}:
+            node.attrs.update(_at_run_time(node, precision, elsewhere=elsewhere))
         elif precision == "static":
             _convert_bias(node, original, affines, names)
     _insert_pairs(graph, chain, affines, names)
     return graph
+
+
+def _at_run_time(node: Node, precision: Precision, *, elsewhere: bool) -> dict[str, bool]:
+    """Return the attributes of a node whose ranges are found at run time."""
+    if node.op != "linear":
+        return {} if elsewhere else {"dynamic": True}
+    if elsewhere:
+        return {} if precision == "rows" else {"dynamic": True}
+    return {"dynamic": True, "by_row": True, "float_elsewhere": precision == "rows"}
 
 
 def _constant(node: Node) -> np.ndarray:

@@ -41,12 +41,15 @@ class Held:
         Between `graph` and the float model, on the held-back feeds.
     moved : int
         How many steps to a safer precision were taken.
+    spread : int
+        How many dynamic linears are in float for other runtimes.
     """
 
     plan: Plan
     graph: Graph
     agreement: Agreement
     moved: int
+    spread: int = 0
 
 
 class Budget:
@@ -77,20 +80,31 @@ class Budget:
         self.names = [v.name for v in graph.outputs]
         run = make_run(graph)
         self.wanted = [run(feed) for feed in held_back]
-        self._sensitivity: dict[tuple[str, str], float] = {}
+        self._sensitivity: dict[tuple[str, str, bool], float] = {}
 
     def measure(self, graph: Graph) -> Agreement:
         """Return the agreement of a converted graph with the float one."""
         run = self.make_run(graph)
         return agreement(self.names, self.wanted, [run(feed) for feed in self.held_back])
 
-    def sensitivity(self, plan: Plan, choice: Choice) -> float:
+    def best_ranges(
+        self, trials: Sequence[tuple[str, Plan, Mapping[str, Range]]]
+    ) -> tuple[str, Plan]:
+        """Take over the ranges that agree best, and return their name and plan."""
+        best, least = trials[0], np.inf
+        for trial in trials if len(trials) > 1 else ():
+            self.ranges = trial[2]
+            drop = self.measure(self._carried_out(trial[1])).drop
+            if drop < least:
+                best, least = trial, drop
+        name, plan, self.ranges = best
+        return name, plan
+
+    def sensitivity(self, plan: Plan, choice: Choice, *, elsewhere: bool = False) -> float:
         """Return the relative error energy at the outputs when only this node is converted."""
-        key = (choice.key, choice.precision)
+        key = (choice.key, choice.precision, elsewhere)
         if key not in self._sensitivity:
-            run = self.make_run(
-                apply_plan(self.graph, plan.only({choice.key}), self.ranges, self.weights)
-            )
+            run = self.make_run(self._carried_out(plan.only({choice.key}), elsewhere=elsewhere))
             self._sensitivity[key] = max(
                 _relative_error(wanted, run(feed))
                 for wanted, feed in zip(
@@ -100,10 +114,41 @@ class Budget:
         return self._sensitivity[key]
 
     def hold(self, plan: Plan, max_drop: float, progress: Callable[[str], None]) -> Held:
-        """Move the most sensitive nodes to safer precisions until the drop is within `max_drop`."""
+        """Move the most sensitive nodes to safer precisions until the drop is within `max_drop`.
+
+        Then the same for what other runtimes make of the file, where that differs.
+        """
+        held = self._hold_here(plan, max_drop, progress)
+        return self._hold_elsewhere(held, max_drop, progress)
+
+    def _carried_out(self, plan: Plan, *, elsewhere: bool = False) -> Graph:
+        return apply_plan(self.graph, plan, self.ranges, self.weights, elsewhere=elsewhere)
+
+    def _hold_elsewhere(self, held: Held, max_drop: float, progress: Callable[[str], None]) -> Held:
+        spread = 0
+        while True:
+            left = [c for c in held.plan if c.precision == "dynamic" and c.format == "linear"]
+            if not left:
+                return held
+            drop = self.measure(self._carried_out(held.plan, elsewhere=True)).drop
+            if drop <= max_drop:
+                return held
+            progress(f"in other runtimes agreement would drop by {drop:.4f}: measuring nodes")
+            worst = sorted(
+                left,
+                key=lambda c: self.sensitivity(held.plan, c, elsewhere=True),
+                reverse=True,
+            )[: max(1, len(left) // SHARE_MOVED)]
+            reason = "ranges found at run time, one for each row; other runtimes, which would take"
+            reason += " one for all, run it in float"
+            spread += len(worst)
+            plan = held.plan.change([replace(c, precision="rows", reason=reason) for c in worst])
+            held = replace(held, plan=plan, graph=self._carried_out(plan), spread=spread)
+
+    def _hold_here(self, plan: Plan, max_drop: float, progress: Callable[[str], None]) -> Held:
         moved = 0
         while True:
-            graph = apply_plan(self.graph, plan, self.ranges, self.weights)
+            graph = self._carried_out(plan)
             found = self.measure(graph)
             left = [choice for choice in plan if choice.precision != "float"]
             if found.drop <= max_drop or not left:

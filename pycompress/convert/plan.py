@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from pycompress.graph.ir import Graph, Node
 
 Mode: TypeAlias = Literal["auto", "dynamic", "static", "weights"]
-Precision: TypeAlias = Literal["static", "dynamic", "weights", "float"]
+Precision: TypeAlias = Literal["static", "dynamic", "rows", "weights", "float"]
 
 MODES: tuple[Mode, ...] = ("auto", "dynamic", "static", "weights")
 
-SAFER: dict[Precision, Precision] = {"static": "dynamic", "dynamic": "weights", "weights": "float"}
+SAFER: dict[Precision, Precision] = {
+    "static": "dynamic",
+    "dynamic": "weights",
+    "rows": "weights",
+    "weights": "float",
+}
 """What a node falls back to when it costs too much agreement."""
 
 CHANNEL_AXIS = {"conv": 0, "conv_transpose": 1, "linear": 1, "embedding": 0}
@@ -47,9 +52,10 @@ class Choice:
         Name of the node's first output: unique in the model.
     node, format : str
         The node's name and its preset format, for the reader of the report.
-    precision : "static", "dynamic", "weights" or "float"
-        Integers with ranges from calibration; integers with ranges found at run time; integers in
-        the file and float arithmetic; untouched.
+    precision : "static", "dynamic", "rows", "weights" or "float"
+        Integers with ranges from calibration; integers with ranges found at run time; the same here
+        and float arithmetic in other runtimes, which have no range for each row; integers in the
+        file and float arithmetic; untouched.
     reason : str
     """
 

@@ -148,8 +148,8 @@ class Layer:
 def wanted_moments(graph: Graph, plan: Plan) -> list[Layer]:
     """Return the layers whose input is worth watching: none of it seen yet.
 
-    Arrays that several nodes read are rounded to nearest: they have no one input. So are those whose
-    moments would not fit into `MEMORY` beside those of smaller ones.
+    Arrays that several nodes read are rounded to nearest: they have no one input. So are those
+    whose moments would not fit into `MEMORY` beside those of smaller ones.
     """
     readers: dict[int, int] = {}
     for node in graph.nodes:

@@ -4,10 +4,11 @@
 - `conv`, `conv_transpose`, `linear`, `embedding` become Conv, ConvTranspose, MatMul or Gemm,
   Gather; then Add for the residual, then the activation's operators.
 - `linear` with dynamic ranges and integer weights becomes DynamicQuantizeLinear, MatMulInteger,
-  Cast, Mul, Add; linears that read one value share one DynamicQuantizeLinear.
+  Cast, Mul, Add; linears that read one value share one DynamicQuantizeLinear. A range for each row
+  is a wish in the node's metadata (`DYNAMIC`): the standard has one range for all.
 - `conv` with dynamic ranges stays float, since ConvInteger has one scale for all channels and is
-  slow: the wish is written into the node's metadata (`DYNAMIC`), and other runtimes run it in float
-  from a small file.
+  slow, and so does a `linear` with ``float_elsewhere``: the wish is written into the metadata, and
+  other runtimes run it in float from a small file.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DYNAMIC = "pycompress.dynamic"
-"""Key of a node's metadata_props: "1" = quantize its input at run time."""
+"""Key of a node's metadata_props: "1" = quantize its input at run time; "rows" = each row of it by
+its own range, where other runtimes take one range for all."""
 
 _FLOAT = 1  # TensorProto.FLOAT
 
@@ -166,13 +168,16 @@ class _Expander:
         x, w, bias, residual = (node.input(i) for i in range(4))
         assert x is not None
         assert w is not None
-        if node.attrs.get("dynamic") and isinstance(w.const, Quantized):
+        dynamic = node.attrs.get("dynamic") and isinstance(w.const, Quantized)
+        if dynamic and not node.attrs.get("float_elsewhere"):
             value = self.integer_product(node, x, w)
         elif bias is not None and x.shape is not None and len(x.shape) == 2:
             value = self.product(node, "Gemm", [*map(self.dequantized, (x, w, bias))])
             bias = None
         else:
             value = self.product(node, "MatMul", [x, self.dequantized(w)])
+        if dynamic and value.producer is not None and value.producer.op in {"Gemm", "MatMul"}:
+            value.producer.metadata[DYNAMIC] = "rows"
         if bias is not None:
             value = self.result("Add", [value, self.dequantized(bias)], node.output.name)
         self.finish(node, value, residual)
@@ -188,9 +193,10 @@ class _Expander:
         data, w_scale, w_zero = self.parts(w)
         inputs = [x_data, data, x_zero, *([] if w_zero is None else [w_zero])]
         stem = node.output.name
-        sums = self.result(
-            "Cast", [self.product(node, "MatMulInteger", [*inputs])], stem, to=_FLOAT
-        )
+        product = self.product(node, "MatMulInteger", [*inputs])
+        if node.attrs.get("by_row") and product.producer is not None:
+            product.producer.metadata[DYNAMIC] = "rows"
+        sums = self.result("Cast", [product], stem, to=_FLOAT)
         scale = self.result("Mul", [x_scale, w_scale], f"{stem}_scale")
         return self.result("Mul", [sums, scale], stem)
 

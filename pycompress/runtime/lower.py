@@ -17,9 +17,10 @@ _DROPPED = {
     "Cast": ("saturate", "round_mode"),
     "MaxPool": ("storage_order",),
     "Reshape": ("allowzero",),
+    "linear": ("float_elsewhere",),
     "BatchNormalization": ("momentum", "spatial", "training_mode"),
 }
-"""Attributes that say nothing here: about float8, or about outputs that are not taken."""
+"""Attributes that say nothing here: about float8, outputs that are not taken, other runtimes."""
 
 _CHANNEL = {"conv": 0, "linear": 1}
 

@@ -16,8 +16,10 @@ struct LinearState final : OpState {
   LayerEpilogue ready;
   int64_t rows = 0;
   int64_t block = 0;    // rows per block when the activation is not a clamp
-  size_t scale_at = 0;  // offsets in scratch, after the quantized x
-  size_t init_at = 0;
+  // Offsets in scratch, after the quantized x: scale and zero point of each row, or scale and init
+  // of each column.
+  size_t scale_at = 0;
+  size_t zero_at = 0;
   size_t sums_at = 0;
 };
 
@@ -28,6 +30,7 @@ class Linear final : public Op {
     if (w.shape.rank() != 2) fail("input 1 (w) has shape " + w.shape.str() + ", wanted [K, N]");
     k_ = w.shape[0];
     n_ = w.shape[1];
+    by_row_ = node.flag("by_row", false);
     const bool is_float = layer_.mode == LayerMode::f32;
     packed_ = node.store().matrix(node.set(), is_float, 1, k_, n_, [&] {
       if (!is_float) {
@@ -65,10 +68,11 @@ class Linear final : public Op {
     const auto columns = static_cast<size_t>(n_);
     size_t scratch = 0;
     if (layer_.mode == LayerMode::dynamic) {
+      const size_t scales = by_row_ ? static_cast<size_t>(state->rows) : columns;
       scratch = padded_size(static_cast<size_t>(state->rows * k_));
       state->scale_at = scratch;
-      state->init_at = scratch + padded_size(columns * sizeof(float));
-      scratch = state->init_at + padded_size(columns * sizeof(int32_t));
+      state->zero_at = scratch + padded_size(scales * sizeof(float));
+      scratch = state->zero_at + padded_size(scales * sizeof(int32_t));
     }
     if (layer_.finishes()) {
       const int64_t row_bytes = std::max<int64_t>(1, n_) * 4;
@@ -98,15 +102,23 @@ class Linear final : public Op {
       return multiply(run, a, state.ready.epilogue(residual, n_));
 
     uint8_t* quantized = run.scratch();
-    const DynamicScale found =
-        quantize_dynamic(run.set(), run.pool(), x.as<float>(), state.rows * k_, quantized);
+    auto* scale = reinterpret_cast<float*>(run.scratch() + state.scale_at);
+    auto* zero = reinterpret_cast<int32_t*>(run.scratch() + state.zero_at);
     a.data = quantized;
     a.readable_tail = true;
-    multiply(run, a,
-             state.ready.dynamic_epilogue(packed_, found.scale, found.zero,
-                                          reinterpret_cast<float*>(run.scratch() + state.scale_at),
-                                          reinterpret_cast<int32_t*>(run.scratch() + state.init_at),
-                                          residual, n_));
+    if (by_row_) {
+      quantize_rows(run.set(), run.pool(), x.as<float>(), state.rows, k_, quantized, scale, zero);
+      Epilogue epilogue = state.ready.epilogue(residual, n_);
+      epilogue.scale = layer_.w_scale.data();
+      epilogue.row_scale = scale;
+      epilogue.row_zero = zero;
+      return multiply(run, a, epilogue);
+    }
+    const DynamicScale found =
+        quantize_dynamic(run.set(), run.pool(), x.as<float>(), state.rows * k_, quantized);
+    multiply(
+        run, a,
+        state.ready.dynamic_epilogue(packed_, found.scale, found.zero, scale, zero, residual, n_));
   }
 
  private:
@@ -135,6 +147,8 @@ class Linear final : public Op {
       Epilogue end = epilogue;
       if (end.residual != nullptr)
         end.residual = static_cast<const float*>(end.residual) + first * n_;
+      if (end.row_scale != nullptr) end.row_scale += first;
+      if (end.row_zero != nullptr) end.row_zero += first;
       float* sums = layer_.integer_out ? reinterpret_cast<float*>(run.scratch() + state.sums_at) +
                                              worker * state.block * n_
                                        : y.as<float>() + first * n_;
@@ -154,6 +168,7 @@ class Linear final : public Op {
   Layer layer_;
   int64_t k_ = 0;
   int64_t n_ = 0;
+  bool by_row_ = false;  // dynamic: each row of x has a range of its own
   PackedB packed_;
 };
 

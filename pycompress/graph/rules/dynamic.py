@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pycompress.graph.expand import DYNAMIC
 from pycompress.graph.ir import PRESET, Quantized
 from pycompress.graph.pattern import Match, Pattern, Rule
 from pycompress.graph.rules.conv import geometry
@@ -74,6 +75,8 @@ def _replace(edit: Edit, match: Match) -> None:
     w = edit.constant(match["W"].name, weight)
     is_conv = product.op == "ConvInteger"
     attrs: dict[str, Any] = geometry(product, w) if is_conv else {}
+    if product.metadata.get(DYNAMIC) == "rows":
+        attrs["by_row"] = True
     op = "conv" if is_conv else "linear"
     node = edit.supersede(match.root, op, [match["x"], w], {**attrs, "dynamic": True}, PRESET)
     node.name = product.name or node.name

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pycompress.graph.expand import DYNAMIC
 from pycompress.graph.ir import PRESET, Quantized
 from pycompress.graph.pattern import Match, Rule
 from pycompress.graph.rules.weights import per_channel, why_not_weight
@@ -22,7 +23,15 @@ def _refuse_matmul(edit: Edit, match: Match) -> str | None:
 
 
 def _replace_matmul(edit: Edit, match: Match) -> None:
-    edit.supersede(match.root, "linear", [match["x"], match["w"]], {}, PRESET)
+    edit.supersede(match.root, "linear", [match["x"], match["w"]], _wishes(match), PRESET)
+
+
+def _wishes(match: Match) -> dict[str, bool]:
+    """Return the attributes that the node's metadata ask for."""
+    wish = match.root.metadata.pop(DYNAMIC, None)
+    if wish != "rows" or not isinstance(match["w"].const, Quantized):
+        return {}
+    return {"dynamic": True, "by_row": True, "float_elsewhere": True}
 
 
 def transposed(constant: Constant) -> Constant:
@@ -63,21 +72,22 @@ def _replace_gemm(edit: Edit, match: Match) -> None:
         data = transposed(w.const) if attrs.get("transB") else w.const
         w = edit.constant(f"{w.name}_kn", _scaled(data, attrs.get("alpha", 1.0)))
     beta = attrs.get("beta", 1.0)
+    wishes = _wishes(match)
     if c is None or beta == 0:
-        edit.supersede(root, "linear", [x, w], {}, PRESET)
+        edit.supersede(root, "linear", [x, w], wishes, PRESET)
         return
     assert w.shape is not None
     if isinstance(c.const, Quantized) and c.const.shape == w.shape[1:] and beta == 1:
-        edit.supersede(root, "linear", [x, w, c], {}, PRESET)
+        edit.supersede(root, "linear", [x, w, c], wishes, PRESET)
         return
     channels = int(w.shape[1] or 0)
     bias = None if c.const is None else per_channel(c.const, channels, rank=2, axis=-1)
     if bias is not None:
         same = beta == 1 and c.shape == (channels,)
         bias_value = c if same else edit.constant(f"{c.name}_bias", bias * np.float32(beta))
-        edit.supersede(root, "linear", [x, w, bias_value], {}, PRESET)
+        edit.supersede(root, "linear", [x, w, bias_value], wishes, PRESET)
         return
-    product = edit.insert("linear", [x, w], root.output, {}, PRESET)
+    product = edit.insert("linear", [x, w], root.output, wishes, PRESET)
     if beta != 1 and c.const is not None:
         c = edit.constant(f"{c.name}_scaled", c.array() * np.float32(beta))
     elif beta != 1:
