@@ -97,6 +97,44 @@ def test_dynamic_linear(m, k, n, activation):
     np.testing.assert_allclose(y, ACTIVATIONS[activation](sums), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("activation", ["", "relu", "gelu"])
+@pytest.mark.parametrize("w_dtype", [np.int8, np.uint8])
+@pytest.mark.parametrize(("m", "k", "n"), SIZES)
+def test_a_range_for_each_row(m, k, n, w_dtype, activation):
+    w, scale = weights(k, n, w_dtype)
+    w_zero = np.zeros(n, np.int64) if w_dtype == np.int8 else RNG.integers(100, 150, n)
+    x, b, r = f32(m, k), f32(n), f32(m, n)
+    x *= np.exp2(RNG.integers(-10, 10, (m, 1))).astype(np.float32)  # rows of all sizes
+    attrs = {"w_scale": scale, "w_zero": w_zero, "dynamic": 1, "by_row": 1}
+    attrs |= attributes(activation)
+    (y,) = run("linear", [x, w, b, r], attrs, constants=(1, 2), threads=2)
+    lo, hi = np.minimum(x.min(1, initial=0), 0), np.maximum(x.max(1, initial=0), 0)
+    x_scale = ((hi - lo) / np.float32(255)).astype(np.float32)
+    x_zero = np.rint(-lo / x_scale).astype(np.int64)
+    pairs = zip(x, x_scale, x_zero, strict=True)
+    q = np.array([quantize(row, s, z, np.uint8) for row, s, z in pairs]).reshape(m, k)
+    acc = (q.astype(np.int64) - x_zero[:, None]) @ (w.astype(np.int64) - w_zero)
+    sums = acc.astype(np.float32) * scale * x_scale[:, None] + b + r
+    if activation == "gelu":
+        np.testing.assert_allclose(y, ACTIVATIONS[activation](sums), rtol=1e-5, atol=1e-5)
+    else:
+        np.testing.assert_array_equal(y, ACTIVATIONS[activation](sums))
+
+
+def test_rows_do_not_depend_on_each_other():
+    w, scale = weights(40, 24, np.int8)
+    x = f32(9, 40)
+    x[4] = 0  # a row without a range
+    x[7] *= 1000
+    attrs = {"w_scale": scale, "dynamic": 1, "by_row": 1}
+    (all_rows,) = run("linear", [x, w], attrs, constants=(1,))
+    for i in range(9):
+        (alone,) = run("linear", [x[i : i + 1], w], attrs, constants=(1,))
+        np.testing.assert_array_equal(alone[0], all_rows[i])
+    np.testing.assert_array_equal(all_rows[4], 0)
+
+
 def test_dynamic_linear_of_zeros():
     w, scale = weights(8, 3, np.int8)
     b = f32(3)

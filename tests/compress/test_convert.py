@@ -18,6 +18,7 @@ from pycompress.convert import (
     settle,
 )
 from pycompress.graph import Quantized, export
+from pycompress.runtime import InferenceSession
 
 from .models import images, model, normal, peer, preset, residual_cnn, sentences, tokens
 
@@ -248,3 +249,77 @@ def test_agreement_counts_what_it_says():
 )
 def test_cosine_of_awkward_tensors(a, b, wanted):
     assert cosine(np.array(a, float), np.array(b, float)) == pytest.approx(wanted)
+
+
+def test_a_range_for_each_row_is_a_wish_in_the_file():
+    graph = preset(tokens())
+    made, *_ = converted(graph, "dynamic", sentences(4))
+    file = export(made)
+    wishes = [n for n in file.graph.node if n.metadata_props]
+    assert {n.op_type for n in wishes} == {"MatMulInteger"}
+    assert {(p.key, p.value) for n in wishes for p in n.metadata_props} == {
+        ("pycompress.dynamic", "rows")
+    }
+    again = preset(file)
+    attrs = [n.attrs for n in again.nodes if n.is_preset("linear") and n.attrs.get("dynamic")]
+    assert attrs
+    assert all(a["by_row"] and not a.get("float_elsewhere") for a in attrs)
+
+
+def rows_of_all_sizes():
+    """Two layers on rows whose sizes are evened out at the end: small rows count as much."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w1"], ["a"], "up"),
+        helper.make_node("Relu", ["a"], ["r"]),
+        helper.make_node("MatMul", ["r", "w2"], ["b"], "down"),
+        helper.make_node("LayerNormalization", ["b", "gain"], ["y"], axis=-1),
+    ]
+    constants = {
+        "w1": normal(2, 64, 96),
+        "w2": normal(3, 96, 64),
+        "gain": np.ones(64, np.float32),
+    }
+    proto = model(nodes, [("x", TensorProto.FLOAT, ["n", 64])], [("y", ["n", 64])], constants)
+    rng = np.random.default_rng(0)
+    sizes = np.exp2(np.arange(8) - 4)[:, None]
+    return proto, [{"x": (rng.standard_normal((8, 64)) * sizes).astype(np.float32)} for _ in "1234"]
+
+
+def test_what_one_range_would_cost_other_runtimes_is_left_in_float_there():
+    proto, feeds = rows_of_all_sizes()
+    graph = preset(proto)
+    _, plan, ranges, weights = converted(graph, "dynamic", feeds)
+
+    def run(graph):
+        session = InferenceSession(graph)
+        return lambda feed: session.run(None, feed)
+
+    budget = Budget(graph, ranges, weights, feeds, run)
+    loose = budget.hold(plan, 1.0, lambda _: None)
+    assert loose.spread == 0
+    assert loose.agreement.drop < 0.001
+    held = budget.hold(plan, 0.001, lambda _: None)
+    assert held.moved == 0
+    assert held.spread > 0
+    rows = {c.key for c in held.plan if c.precision == "rows"}
+    assert len(rows) == held.spread
+    elsewhere = apply_plan(graph, held.plan, ranges, weights, elsewhere=True)
+    assert budget.measure(elsewhere).drop <= 0.001
+    # what the file says is what other runtimes make of it
+    wanted, found = peer(elsewhere), peer(held.graph)
+    for feed in feeds:
+        np.testing.assert_allclose(found(feed)[0], wanted(feed)[0], rtol=1e-4, atol=1e-4)
+    again = preset(export(held.graph))
+    kept = [n for n in again.nodes if n.attrs.get("float_elsewhere")]
+    assert len(kept) == len(rows)
+
+
+def test_the_ranges_that_agree_best_are_taken():
+    graph = separate_residuals(preset(residual_cnn()))
+    _, plan, ranges, weights = converted(graph, "static", images(8))
+    budget = Budget(graph, {}, weights, images(4, seed=2), peer)
+    narrow = {k: (low / 50, high / 50) for k, (low, high) in ranges.items()}
+    name, _ = budget.best_ranges([("narrow", plan, narrow), ("right", plan, ranges)])
+    assert name == "right"
+    assert budget.ranges is ranges
+    assert budget.best_ranges([("only", plan, narrow)])[0] == "only"
