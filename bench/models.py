@@ -9,7 +9,8 @@ NAME.feeds). Without them inputs are drawn at random, which is good for times an
 agreement. The rows of a model are
 
   onnxruntime float, dynamic, static    the file itself, and what its own two quantizers make of it
-  pycompress float, int8                the file itself, and what `compress` makes of it
+  pycompress float, int8, plan          the file itself, what `compress` makes of it, and what
+                                        `save` makes of that
   onnxruntime, our int8                 the same int8 file, in onnxruntime
 
 Run: the median over the rounds for each feed, then the mean over the feeds; a round runs every row

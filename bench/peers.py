@@ -56,6 +56,8 @@ def candidates(model: Path, calibration, folder: Path, threads: int, mode: str) 
     """
     ours = folder / f"{model.stem}.int8.onnx"
     pycompress.compress(model, ours, calibration=calibration, mode=mode)
+    plan = ours.with_suffix(".plan")
+    pycompress.InferenceSession(ours, num_threads=threads).save(plan)
     made = [_onnxruntime(ORT_FLOAT, model, threads)]
     for name, quantize in _quantizers(calibration):
         path = folder / f"{model.stem}.{name}.onnx"
@@ -73,6 +75,7 @@ def candidates(model: Path, calibration, folder: Path, threads: int, mode: str) 
         *made,
         _pycompress("pycompress float", model, threads),
         _pycompress("pycompress int8", ours, threads),
+        _pycompress("pycompress int8, plan", plan, threads),
         _onnxruntime("onnxruntime, our int8", ours, threads),
     ]
 
