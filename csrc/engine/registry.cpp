@@ -92,6 +92,7 @@ constexpr OpEntry kOps[] = {
     {"MatMul",               make_matmul,              2, 2,     1},
     {"MatMulInteger",        make_matmul_integer,      2, 4,     1},
     {"activation",           make_activation,          1, 1,     1},
+    {"attention",            make_attention,           3, 4,     1},
     {"linear",               make_linear,              2, 4,     1},
     {"embedding",            make_embedding,           2, 2,     1},
     {"ArgMax",               make_arg_max,             1, 1,     1},

@@ -108,7 +108,22 @@ PackedB empty_b_f32(const KernelSet& set, int64_t taps, int64_t k, int64_t n) {
 
 void fill_b_f32(PackedB* packed, const float* b, int64_t tap_stride, int64_t k_stride,
                 int64_t n_stride) {
-  fill_panels<float, float>(*packed, packed->set->gemm->f32, b, tap_stride, k_stride, n_stride,
+  const GemmKernel& kernel = packed->set->gemm->f32;
+  if (n_stride == 1 && kernel.kr == 1) {  // a row of B is a run of each panel
+    for (int64_t first = 0; first < packed->n; first += kernel.nr) {
+      auto* to = reinterpret_cast<float*>(
+          packed->panels.data() + static_cast<size_t>(first / kernel.nr) * packed->panel_bytes);
+      const auto bytes =
+          static_cast<size_t>(std::min<int64_t>(kernel.nr, packed->n - first)) * sizeof(float);
+      for (int64_t t = 0; t < packed->taps; ++t) {
+        const float* from = b + t * tap_stride + first;
+        for (int64_t k = 0; k < packed->k; ++k, to += kernel.nr)
+          std::memcpy(to, from + k * k_stride, bytes);
+      }
+    }
+    return;
+  }
+  fill_panels<float, float>(*packed, kernel, b, tap_stride, k_stride, n_stride,
                             [](float value, int64_t) { return value; });
 }
 

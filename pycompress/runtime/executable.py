@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from pycompress.graph import simplify, to_formats
 from pycompress.graph.ir import Graph, Node, Value
 from pycompress.runtime.absorb import absorb
+from pycompress.runtime.attention import fuse_attention
 from pycompress.runtime.dtypes import infer, widen_halves
 from pycompress.runtime.fallback import ReferenceStep
 from pycompress.runtime.fuse import fuse
@@ -31,7 +32,7 @@ def prepare(graph: Graph) -> Graph:
     graph = to_formats(simplify(widen_halves(graph))).graph
     graph = absorb(graph)
     infer(graph)
-    graph = fuse(graph)
+    graph = fuse_attention(fuse(graph))
     infer(graph)
     return to_channels_last(graph, refusal)
 

@@ -102,6 +102,7 @@ OpPtr make_range(const NodeDef& node);
 OpPtr make_trilu(const NodeDef& node);
 OpPtr make_pad(const NodeDef& node);
 // linear.cpp, matmul.cpp
+OpPtr make_attention(const NodeDef& node);
 OpPtr make_linear(const NodeDef& node);
 OpPtr make_matmul(const NodeDef& node);
 OpPtr make_matmul_integer(const NodeDef& node);

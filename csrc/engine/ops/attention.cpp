@@ -1,0 +1,155 @@
+// attention: softmax(alpha * Q K' + mask) V for every batch and head, in blocks of rows whose
+// scores stay in cache. Q, K and V are read where they lie, [batch, rows, heads, depth], and so is
+// the result written: nothing is transposed in memory.
+#include <algorithm>
+
+#include "engine/arena.h"
+#include "engine/ops/ops.h"
+#include "engine/strided.h"
+
+namespace pycompress {
+namespace {
+
+// Scores of one block: with the packed keys and values beside them they should fit into L2.
+constexpr int64_t kScoreBytes = 128 * 1024;
+
+struct AttentionState final : OpState {
+  int64_t batch = 0, rows = 0, heads = 0, depth = 0;  // of Q
+  int64_t keys = 0, width = 0;                        // rows of K and V, depth of V
+  int64_t block = 0;                                  // rows of Q at a time
+  int64_t mask_strides[4] = {};                       // in elements: batch, head, row, key
+  std::vector<float> scale;                           // alpha for each key
+  size_t scores_bytes = 0;
+};
+
+// Panels for one shape, kept by each thread, so that a steady run does not allocate.
+PackedB& panels_for(PackedB* kept, const KernelSet& set, int64_t k, int64_t n) {
+  if (kept->set != &set || kept->k != k || kept->n != n) *kept = empty_b_f32(set, 1, k, n);
+  return *kept;
+}
+
+class Attention final : public Op {
+ public:
+  explicit Attention(const NodeDef& node) : alpha_(node.number("alpha", 1.0f)) {}
+
+  std::unique_ptr<OpState> plan(PlanContext& plan) const override {
+    const char* names[] = {"Q", "K", "V"};
+    for (int i = 0; i < 3; ++i) {
+      plan.need_dtype(i, DType::f32, names[i]);
+      if (plan.shape(i).rank() != 4)
+        fail(std::string("input ") + str(i) + " (" + names[i] + ") has shape " +
+             plan.shape(i).str() + ", wanted [batch, rows, heads, depth]");
+    }
+    const Shape& q = plan.shape(0);
+    const Shape& k = plan.shape(1);
+    const Shape& v = plan.shape(2);
+    if (k[0] != q[0] || k[2] != q[2] || k[3] != q[3] || v[0] != q[0] || v[1] != k[1] ||
+        v[2] != q[2]) {
+      fail("shapes " + q.str() + ", " + k.str() + " and " + v.str() + " of Q, K and V do not fit");
+    }
+    auto state = std::make_unique<AttentionState>();
+    state->batch = q[0];
+    state->rows = q[1];
+    state->heads = q[2];
+    state->depth = q[3];
+    state->keys = k[1];
+    state->width = v[3];
+    state->scale.assign(static_cast<size_t>(state->keys), alpha_);
+    if (plan.has(3)) place_mask(plan, state.get());
+    const int64_t row_bytes = std::max<int64_t>(1, state->keys) * 4;
+    state->block =
+        std::clamp<int64_t>(kScoreBytes / row_bytes / 12 * 12, 12, std::max<int64_t>(12, q[1]));
+    state->scores_bytes = padded_size(static_cast<size_t>(state->block * row_bytes));
+    plan.scratch(state->scores_bytes * static_cast<size_t>(plan.threads()));
+    plan.output(0, DType::f32, Shape{q[0], q[1], q[2], v[3]});
+    return state;
+  }
+
+  void run(const RunContext& run) const override {
+    const auto& state = run.state<AttentionState>();
+    const Tensor& y = run.output(0);
+    if (y.elements() == 0) return;
+    if (state.keys == 0) {
+      std::fill(y.as<float>(), y.as<float>() + y.elements(), 0.0f);
+      return;
+    }
+    const int64_t count = state.batch * state.heads;
+    const double work = static_cast<double>(count * state.rows * state.keys) *
+                        static_cast<double>(state.depth + state.width);
+    parallel_for(work < 500000.0 ? nullptr : run.pool(), count,
+                 [&](int64_t index, int worker) { head(run, index, worker); });
+  }
+
+ private:
+  static void place_mask(PlanContext& plan, AttentionState* state) {
+    plan.need_dtype(3, DType::f32, "mask");
+    const Shape scores{state->batch, state->heads, state->rows, state->keys};
+    const Shape& mask = plan.shape(3);
+    if (mask.rank() > 4 || broadcast_shapes(mask, scores) != scores)
+      fail("input 3 (mask) has shape " + mask.str() + ", which does not fit scores " +
+           scores.str());
+    broadcast_strides(mask, scores, state->mask_strides);
+  }
+
+  void head(const RunContext& run, int64_t index, int worker) const {
+    const auto& state = run.state<AttentionState>();
+    const int64_t batch = index / state.heads;
+    const int64_t head = index % state.heads;
+    const int64_t step = state.heads * state.depth;
+    const int64_t v_step = state.heads * state.width;
+    thread_local PackedB kept_keys, kept_values;
+    PackedB& keys = panels_for(&kept_keys, run.set(), state.depth, state.keys);
+    PackedB& values = panels_for(&kept_values, run.set(), state.keys, state.width);
+    fill_b_f32(&keys, run.input(1).as<float>() + batch * state.keys * step + head * state.depth, 0,
+               1, step);
+    fill_b_f32(&values, run.input(2).as<float>() + batch * state.keys * v_step + head * state.width,
+               0, v_step, 1);
+    const float* q = run.input(0).as<float>() + batch * state.rows * step + head * state.depth;
+    float* y = run.output(0).as<float>() + batch * state.rows * v_step + head * state.width;
+    auto* scores =
+        reinterpret_cast<float*>(run.scratch() + static_cast<size_t>(worker) * state.scores_bytes);
+    for (int64_t first = 0; first < state.rows; first += state.block) {
+      const int64_t rows = std::min(state.block, state.rows - first);
+      Epilogue scaled;
+      scaled.out = Out::f32;
+      scaled.scale = state.scale.data();
+      MatrixA a;
+      a.data = q + first * step;
+      a.lda = step;
+      gemm(a, keys, rows, scaled, scores, state.keys, nullptr);
+      weigh(run, batch, head, first, rows, scores);
+      Epilogue plain;
+      plain.out = Out::f32;
+      a.data = scores;
+      a.lda = state.keys;
+      gemm(a, values, rows, plain, y + first * v_step, v_step, nullptr);
+    }
+  }
+
+  // Rows of scores + mask -> softmax, in place.
+  static void weigh(const RunContext& run, int64_t batch, int64_t head, int64_t first, int64_t rows,
+                    float* scores) {
+    const auto& state = run.state<AttentionState>();
+    const PointwiseKernels& kernels = *run.set().pointwise;
+    const float* mask = nullptr;
+    if (run.has(3)) {
+      mask = run.input(3).as<float>() + batch * state.mask_strides[0] +
+             head * state.mask_strides[1] + first * state.mask_strides[2];
+    }
+    for (int64_t r = 0; r < rows; ++r, scores += state.keys) {
+      if (mask != nullptr) {
+        kernels.binary(Binary::add, scores, 1, mask + r * state.mask_strides[2],
+                       state.mask_strides[3], state.keys, scores);
+      }
+      kernels.softmax(scores, state.keys, scores);
+    }
+  }
+
+  float alpha_;
+};
+
+}  // namespace
+
+OpPtr make_attention(const NodeDef& node) { return std::make_unique<Attention>(node); }
+
+}  // namespace pycompress

@@ -1,0 +1,121 @@
+"""Attention as one operator: the same answers as its parts, and only where it is one."""
+
+import numpy as np
+import pytest
+
+from pycompress.runtime import InferenceSession
+from tests.native import run
+from tests.runtime.models import Model, assert_close, reference
+
+RNG = np.random.default_rng(5)
+
+
+def f32(*shape):
+    return np.asarray(RNG.standard_normal(shape), np.float32)
+
+
+def attention(q, k, v, mask=0.0, alpha=1.0):
+    scores = alpha * np.einsum("bshd,bthd->bhst", q, k, dtype=np.float64) + mask
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    return np.einsum("bhst,bthw->bshw", weights, v)
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    ("batch", "rows", "keys", "heads", "depth", "width"),
+    [(1, 1, 1, 1, 1, 1), (2, 49, 49, 4, 16, 16), (1, 7, 70, 3, 5, 33), (1, 600, 300, 2, 8, 4)],
+)
+def test_against_its_definition(batch, rows, keys, heads, depth, width, threads):
+    q, k = f32(batch, rows, heads, depth), f32(batch, keys, heads, depth)
+    v = f32(batch, keys, heads, width)
+    (y,) = run("attention", [q, k, v], {"alpha": 0.3}, threads=threads)
+    np.testing.assert_allclose(y, attention(q, k, v, alpha=0.3), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(7,), (5, 7), (2, 1, 1, 7), (1, 3, 5, 1), (2, 3, 5, 7)])
+def test_a_mask_of_any_broadcast_shape(shape):
+    q, k, v = f32(2, 5, 3, 4), f32(2, 7, 3, 4), f32(2, 7, 3, 6)
+    mask = np.where(RNG.random(shape) < 0.3, np.float32(-30), f32(*shape))
+    (y,) = run("attention", [q, k, v, mask], {"alpha": 0.5})
+    wanted = attention(q, k, v, np.broadcast_to(mask, (2, 3, 5, 7)), 0.5)
+    np.testing.assert_allclose(y, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_no_keys_and_no_rows():
+    (y,) = run("attention", [f32(1, 2, 1, 3), f32(1, 0, 1, 3), f32(1, 0, 1, 4)])
+    np.testing.assert_array_equal(y, np.zeros((1, 2, 1, 4), np.float32))
+    (y,) = run("attention", [f32(1, 0, 1, 3), f32(1, 2, 1, 3), f32(1, 2, 1, 4)])
+    assert y.shape == (1, 0, 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ([f32(1, 2, 1, 3), f32(1, 2, 1, 4), f32(1, 2, 1, 4)], "do not fit"),
+        ([f32(1, 2, 3), f32(1, 2, 1, 3), f32(1, 2, 1, 4)], r"wanted \[batch, rows, heads, depth\]"),
+        (
+            [f32(1, 2, 1, 3), f32(1, 2, 1, 3), f32(1, 2, 1, 4), f32(9)],
+            r"\[9\] and \[1, 1, 2, 2\] do not broadcast",
+        ),
+        ([f32(1, 2, 1, 3), f32(1, 2, 1, 3), f32(1, 2, 1, 4), f32(3, 1, 1, 2)], "does not fit"),
+    ],
+)
+def test_shapes_that_do_not_fit(inputs, said):
+    with pytest.raises(ValueError, match=said):
+        run("attention", inputs)
+
+
+def spelled(m, keys_last, masked, scale_first=False, read_scores=False):
+    """An encoder's attention as exporters write it."""
+    x = m.input("x", ["n", 9, 24])
+    four = m.const(np.array([0, 0, 3, 8]))
+
+    def heads(perm):
+        product = m.node("Add", m.node("MatMul", x, m.weights(24, 24)), m.weights(24))
+        return m.node("Transpose", m.node("Reshape", product, four), perm=perm)
+
+    q, k, v = heads([0, 2, 1, 3]), heads([0, 2, 3, 1] if keys_last else [0, 2, 1, 3]), None
+    v = heads([0, 2, 1, 3])
+    k = k if keys_last else m.node("Transpose", k, perm=[0, 1, 3, 2])
+    factor = m.const(np.float32(0.35))
+    q = m.node("Mul", q, factor) if scale_first else q
+    scores = m.node("MatMul", q, k)
+    scores = scores if scale_first else m.node("Mul", scores, factor)
+    if masked:
+        scores = m.node("Add", scores, m.input("mask", ["n", 1, 1, 9]))
+    weights = m.node("Softmax", scores, axis=-1)
+    y = m.node("Transpose", m.node("MatMul", weights, v), perm=[0, 2, 1, 3])
+    m.output(m.node("Reshape", y, m.const(np.array([0, 0, 24]))))
+    if read_scores:
+        m.output(weights)
+    feeds = {"x": f32(2, 9, 24)}
+    if masked:
+        feeds["mask"] = np.where(RNG.random((2, 1, 1, 9)) < 0.3, -1e4, 0).astype(np.float32)
+    return feeds
+
+
+def operators(session, feeds):
+    return [row.op for row in session.profile(feeds, runs=1)]
+
+
+@pytest.mark.parametrize("scale_first", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("keys_last", [False, True])
+def test_what_exporters_write_is_one_operator(keys_last, masked, scale_first):
+    m = Model()
+    feeds = spelled(m, keys_last, masked, scale_first)
+    session = InferenceSession(m.proto())
+    assert_close(session.run(None, feeds), reference(m.proto(), feeds))
+    found = operators(session, feeds)
+    assert found.count("attention") == 1
+    assert not {"Softmax", "MatMul", "Transpose"} & set(found)
+
+
+def test_weights_that_are_read_elsewhere_stay():
+    m = Model()
+    feeds = spelled(m, keys_last=True, masked=False, read_scores=True)
+    session = InferenceSession(m.proto())
+    assert_close(session.run(None, feeds), reference(m.proto(), feeds))
+    assert "attention" not in operators(session, feeds)
