@@ -15,7 +15,7 @@ constexpr int64_t kBlockBytes = 192 * 1024;
 struct LinearState final : OpState {
   LayerEpilogue ready;
   int64_t rows = 0;
-  int64_t block = 0;    // rows per block when the activation is not a clamp
+  int64_t block = 0;  // rows per block when the activation is not a clamp
   // Offsets in scratch, after the quantized x: scale and zero point of each row, or scale and init
   // of each column.
   size_t scale_at = 0;
