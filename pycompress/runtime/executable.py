@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 def prepare(graph: Graph) -> Graph:
     """Return `graph` as the engine wants it: preset formats, integers absorbed, channels last."""
-    graph = to_formats(simplify(widen_halves(graph))).graph
+    graph = widen_halves(graph)
+    if not any(node.is_preset() for node in graph.nodes):  # whoever made those has simplified it
+        graph = simplify(graph)
+    graph = to_formats(graph).graph
     graph = absorb(graph)
     infer(graph)
     graph = fuse_attention(fuse(graph))
