@@ -39,6 +39,7 @@ struct PackedConv {
 
   int64_t channels() const { return group_channels * groups; }
   int64_t group_filters() const { return filters / groups; }
+  int64_t taps_of_row() const { return flat ? 1 : window.kernel[2]; }  // depthwise
   size_t element_size() const { return is_float ? sizeof(float) : 1; }
 };
 

@@ -29,7 +29,7 @@ bool choose_depthwise(PackedConv& conv) {
 }
 
 ConvPath choose_gemm(const PackedConv& conv) {
-  const int64_t kr = conv.is_float ? conv.set->gemm->f32.kr : conv.set->gemm->s8.kr;
+  const int64_t kr = kernel_of(*conv.set, conv.is_float).kr;
   const bool whole = conv.group_channels % kr == 0;
   if (conv.window.taps() == 1 && conv.groups == 1 && whole) return ConvPath::indirect;
   const bool gathers = !whole || conv.groups > 1 || conv.group_channels < kFewChannels;
@@ -59,7 +59,7 @@ void pack_depthwise_int8(PackedConv& conv, const uint8_t* w, bool w_signed) {
   const int64_t block = kernels.block;
   const int64_t group = kernels.group;
   const int64_t taps = conv.window.taps();
-  const int64_t kernel = conv.flat ? 1 : conv.window.kernel[2];
+  const int64_t kernel = conv.taps_of_row();
   const int64_t rows = taps / kernel;
   const int64_t steps = kernel * ((rows + group - 1) / group);
   const int64_t blocks = (conv.filters + block - 1) / block;
@@ -86,7 +86,7 @@ void pack_depthwise_int8(PackedConv& conv, const uint8_t* w, bool w_signed) {
 
 void pack_depthwise_f32(PackedConv& conv, const float* w) {
   const int64_t taps = conv.window.taps();
-  const int64_t kernel = conv.flat ? 1 : conv.window.kernel[2];
+  const int64_t kernel = conv.taps_of_row();
   const int64_t rows = taps / kernel;
   const int64_t padded = (conv.filters + 15) / 16 * 16;
   conv.depthwise = AlignedBuffer(static_cast<size_t>(taps * padded) * sizeof(float));

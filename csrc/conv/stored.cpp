@@ -10,15 +10,13 @@ namespace {
 
 enum Place { kIsFloat, kPath, kFlat, kBlock, kGroup, kPlaces };
 
-int64_t taps_of_row(const PackedConv& conv) { return conv.flat ? 1 : conv.window.kernel[2]; }
-
 // Where tap t of channel c lies among stored depthwise weights, in elements.
 struct DepthwiseLayout {
   DepthwiseLayout(const PackedConv& conv, const std::vector<int64_t>& layout)
       : is_float(conv.is_float),
         block(layout[kBlock]),
         group(layout[kGroup]),
-        kernel(taps_of_row(conv)),
+        kernel(conv.taps_of_row()),
         rows(conv.window.taps() / kernel),
         padded((conv.filters + 15) / 16 * 16) {
     if (block < 16 || block > 4096 || block % 16 != 0 || (group != 1 && group != 4)) {

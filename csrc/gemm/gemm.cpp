@@ -24,7 +24,7 @@ struct Job {
       int64_t ld)
       : a(matrix),
         b(packed),
-        kernel(packed.is_float ? packed.set->gemm->f32 : packed.set->gemm->s8),
+        kernel(kernel_of(*packed.set, packed.is_float)),
         epilogue(ends),
         m(rows),
         c(static_cast<char*>(out)),

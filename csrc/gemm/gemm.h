@@ -43,6 +43,13 @@ struct PackedB {
   }
 };
 
+inline const GemmKernel& kernel_of(const KernelSet& set, bool is_float) {
+  return is_float ? set.gemm->f32 : set.gemm->s8;
+}
+
+// A matrix without its panels: its sizes, and how large a panel is.
+PackedB describe_b(const KernelSet& set, bool is_float, int64_t taps, int64_t k, int64_t n);
+
 // b: element (t, k, n) at b[t * tap_stride + k * k_stride + n * n_stride]. u8 is shifted into s8 (b
 // ^ 0x80, zero point - 128). b_zero: [N] or null, in the type of b. Throws std::invalid_argument
 // when a sum over taps * k could leave int32.

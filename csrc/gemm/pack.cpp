@@ -17,15 +17,9 @@ constexpr size_t kSlack = 256;  // a tile may prefetch or load a little past the
 
 int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
-PackedB empty_panels(const KernelSet& set, const GemmKernel& kernel, int64_t taps, int64_t k,
-                     int64_t n, size_t element_bytes) {
-  PackedB packed;
-  packed.set = &set;
-  packed.taps = taps;
-  packed.k = k;
-  packed.n = n;
-  packed.k_padded = round_up(k, kernel.kr);
-  packed.panel_bytes = static_cast<size_t>(taps * packed.k_padded * kernel.nr) * element_bytes;
+PackedB empty_panels(const KernelSet& set, bool is_float, int64_t taps, int64_t k, int64_t n) {
+  const GemmKernel& kernel = kernel_of(set, is_float);
+  PackedB packed = describe_b(set, is_float, taps, k, n);
   packed.panels =
       AlignedBuffer(packed.panel_bytes * static_cast<size_t>((n + kernel.nr - 1) / kernel.nr));
   std::memset(packed.panels.data(), 0, packed.panels.size());
@@ -45,6 +39,10 @@ void fill_panels(const PackedB& packed, const GemmKernel& kernel, const From* b,
       for (int64_t k = 0; k < packed.k; ++k) {
         To* to = panel + (t * packed.k_padded + k / kr * kr) * kernel.nr + k % kr;
         const From* from = b + t * tap_stride + k * k_stride + first * n_stride;
+        if (kr == 1 && n_stride == 1) {  // a row of B is a run of the panel
+          for (int64_t n = 0; n < columns; ++n) to[n] = convert(from[n], first + n);
+          continue;
+        }
         for (int64_t n = 0; n < columns; ++n) to[n * kr] = convert(from[n * n_stride], first + n);
       }
     }
@@ -71,11 +69,25 @@ AlignedBuffer::AlignedBuffer(size_t bytes) : size_(bytes) {
               [](uint8_t* p) { ::operator delete(p, std::align_val_t(kAlignment)); });
 }
 
+PackedB describe_b(const KernelSet& set, bool is_float, int64_t taps, int64_t k, int64_t n) {
+  const GemmKernel& kernel = kernel_of(set, is_float);
+  PackedB packed;
+  packed.set = &set;
+  packed.is_float = is_float;
+  packed.taps = taps;
+  packed.k = k;
+  packed.n = n;
+  packed.k_padded = round_up(k, kernel.kr);
+  packed.panel_bytes =
+      static_cast<size_t>(taps * packed.k_padded * kernel.nr) * (is_float ? sizeof(float) : 1);
+  return packed;
+}
+
 PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t taps, int64_t k,
                     int64_t n, int64_t tap_stride, int64_t k_stride, int64_t n_stride,
                     const int32_t* b_zero) {
   const GemmKernel& kernel = set.gemm->s8;
-  PackedB packed = empty_panels(set, kernel, taps, k, n, 1);
+  PackedB packed = empty_panels(set, false, taps, k, n);
   const int32_t shift = b_signed ? 0 : 128;  // u8 becomes s8
   const uint8_t flip = b_signed ? 0 : 0x80;
   std::vector<int64_t> sum(static_cast<size_t>(n)), worst(static_cast<size_t>(n));
@@ -101,29 +113,12 @@ PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t 
 }
 
 PackedB empty_b_f32(const KernelSet& set, int64_t taps, int64_t k, int64_t n) {
-  PackedB packed = empty_panels(set, set.gemm->f32, taps, k, n, sizeof(float));
-  packed.is_float = true;
-  return packed;
+  return empty_panels(set, true, taps, k, n);
 }
 
 void fill_b_f32(PackedB* packed, const float* b, int64_t tap_stride, int64_t k_stride,
                 int64_t n_stride) {
-  const GemmKernel& kernel = packed->set->gemm->f32;
-  if (n_stride == 1 && kernel.kr == 1) {  // a row of B is a run of each panel
-    for (int64_t first = 0; first < packed->n; first += kernel.nr) {
-      auto* to = reinterpret_cast<float*>(
-          packed->panels.data() + static_cast<size_t>(first / kernel.nr) * packed->panel_bytes);
-      const auto bytes =
-          static_cast<size_t>(std::min<int64_t>(kernel.nr, packed->n - first)) * sizeof(float);
-      for (int64_t t = 0; t < packed->taps; ++t) {
-        const float* from = b + t * tap_stride + first;
-        for (int64_t k = 0; k < packed->k; ++k, to += kernel.nr)
-          std::memcpy(to, from + k * k_stride, bytes);
-      }
-    }
-    return;
-  }
-  fill_panels<float, float>(*packed, kernel, b, tap_stride, k_stride, n_stride,
+  fill_panels<float, float>(*packed, packed->set->gemm->f32, b, tap_stride, k_stride, n_stride,
                             [](float value, int64_t) { return value; });
 }
 

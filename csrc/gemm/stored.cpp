@@ -9,10 +9,6 @@ namespace {
 
 enum Place { kIsFloat, kTaps, kDepth, kColumns, kNr, kKr, kPlaces };
 
-const GemmKernel& kernel_of(const KernelSet& set, bool is_float) {
-  return is_float ? set.gemm->f32 : set.gemm->s8;
-}
-
 int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
 void check(const Stored& stored) {
@@ -131,15 +127,7 @@ PackedB restore_b(const KernelSet& set, const Stored& stored, bool is_float, int
   }
   if (as_it_is) {
     const Block& panels = stored.blocks[0];
-    PackedB packed;
-    packed.set = &set;
-    packed.is_float = is_float;
-    packed.taps = taps;
-    packed.k = k;
-    packed.n = n;
-    packed.k_padded = round_up(k, layout[kKr]);
-    packed.panel_bytes =
-        static_cast<size_t>(taps * packed.k_padded * layout[kNr] * (is_float ? 4 : 1));
+    PackedB packed = describe_b(set, is_float, taps, k, n);
     packed.panels = AlignedBuffer(panels.owner, panels.data, panels.bytes);
     packed.col_sum = integers(stored.blocks[1]);
     packed.col_zero = integers(stored.blocks[2]);

@@ -5,6 +5,7 @@
 
 #include "engine/arena.h"
 #include "engine/ops/ops.h"
+#include "engine/panels.h"
 #include "engine/strided.h"
 
 namespace pycompress {
@@ -21,12 +22,6 @@ struct AttentionState final : OpState {
   std::vector<float> scale;                           // alpha for each key
   size_t scores_bytes = 0;
 };
-
-// Panels for one shape, kept by each thread, so that a steady run does not allocate.
-PackedB& panels_for(PackedB* kept, const KernelSet& set, int64_t k, int64_t n) {
-  if (kept->set != &set || kept->k != k || kept->n != n) *kept = empty_b_f32(set, 1, k, n);
-  return *kept;
-}
 
 class Attention final : public Op {
  public:
@@ -97,9 +92,8 @@ class Attention final : public Op {
     const int64_t head = index % state.heads;
     const int64_t step = state.heads * state.depth;
     const int64_t v_step = state.heads * state.width;
-    thread_local PackedB kept_keys, kept_values;
-    PackedB& keys = panels_for(&kept_keys, run.set(), state.depth, state.keys);
-    PackedB& values = panels_for(&kept_values, run.set(), state.keys, state.width);
+    PackedB& keys = reusable_panels(run.set(), state.depth, state.keys, PanelSide::left);
+    PackedB& values = reusable_panels(run.set(), state.keys, state.width);
     fill_b_f32(&keys, run.input(1).as<float>() + batch * state.keys * step + head * state.depth, 0,
                1, step);
     fill_b_f32(&values, run.input(2).as<float>() + batch * state.keys * v_step + head * state.width,

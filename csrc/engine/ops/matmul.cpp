@@ -5,6 +5,7 @@
 #include "engine/arena.h"
 #include "engine/fused.h"
 #include "engine/ops/ops.h"
+#include "engine/panels.h"
 #include "engine/strided.h"
 
 namespace pycompress {
@@ -62,25 +63,6 @@ std::unique_ptr<MatMulState> plan_product(const Shape& a_given, const Shape& b_g
   if (!a_vector) out->push(state->m);
   if (!b_vector) out->push(state->n);
   return state;
-}
-
-// Packed panels, kept by each thread for the shapes it met last, so that a steady run does not
-// allocate.
-PackedB& reusable_panels(const KernelSet& set, int64_t k, int64_t n) {
-  constexpr size_t kKept = 8;
-  thread_local std::vector<std::unique_ptr<PackedB>> kept;
-  thread_local size_t next = 0;
-  for (auto& packed : kept) {
-    if (packed->set == &set && packed->k == k && packed->n == n) return *packed;
-  }
-  auto fresh = std::make_unique<PackedB>(empty_b_f32(set, 1, k, n));
-  if (kept.size() < kKept) {
-    kept.push_back(std::move(fresh));
-    return *kept.back();
-  }
-  next = (next + 1) % kKept;
-  kept[next] = std::move(fresh);
-  return *kept[next];
 }
 
 class MatMul final : public Op {
