@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import pycompress
+from pycompress.graph.beside import refuse_source
 from pycompress.report.progress import spinner
 
 if TYPE_CHECKING:
@@ -143,9 +144,7 @@ def plan(
 ) -> None:
     """Pack a model for this CPU, so that InferenceSession opens it at once."""
     with _bad_input():
-        if target.exists() and model.exists() and target.samefile(model):
-            msg = f"'{target}' is the model that is being read; write to another file"
-            raise ValueError(msg)
+        refuse_source(target, model)
         start = perf_counter()
         session = pycompress.InferenceSession(model)
         built = perf_counter() - start

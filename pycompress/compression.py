@@ -20,6 +20,7 @@ from pycompress.calibration import (
     collect,
     feeds,
     random_feed,
+    watched,
 )
 from pycompress.convert import (
     Agreement,
@@ -255,8 +256,8 @@ def _calibrate(
     readers: dict[str, list[Moments]] = {}
     for layer in moments:
         readers.setdefault(layer.source, []).append(layer.moments)
-    names = list(dict.fromkeys([*observed(graph, static), *readers]))
-    run = _run_to(graph, names)
+    names = observed(graph, static)
+    run = _run_to(graph, watched(names, readers))
 
     def told() -> Iterable[Feed]:
         for index, feed in enumerate(split):

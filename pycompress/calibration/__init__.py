@@ -1,6 +1,6 @@
 """Ranges of activations: observers, the feeds they watch, and how a range is chosen."""
 
-from pycompress.calibration.collect import Run, collect
+from pycompress.calibration.collect import Run, collect, watched
 from pycompress.calibration.feeds import Feed, FeedError, FeedSource, check_feed, feeds
 from pycompress.calibration.histogram import Histogram
 from pycompress.calibration.moments import Moments
@@ -26,4 +26,5 @@ __all__ = [
     "mse",
     "percentile",
     "random_feed",
+    "watched",
 ]

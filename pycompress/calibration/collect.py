@@ -28,18 +28,25 @@ def collect(
     Parameters
     ----------
     run : callable
-        Returns the arrays that `names` name, in that order. Non-float arrays are not observed.
+        Returns the arrays of `watched`, in that order. Non-float arrays are not observed.
     names : sequence of str
     stream : iterable of dict
         Read once; nothing of it is kept.
     moments : dict, optional
-        By a name among `names`: what else takes the value in.
+        By name: what else takes a value in.
     """
     histograms = {name: Histogram() for name in names}
+    moments = moments or {}
     for feed in stream:
-        for name, tensor in zip(names, run(feed), strict=True):
+        for name, tensor in zip(watched(names, moments), run(feed), strict=True):
             if np.issubdtype(tensor.dtype, np.floating):
-                histograms[name].update(tensor)
-                for second in (moments or {}).get(name, ()):
+                if name in histograms:
+                    histograms[name].update(tensor)
+                for second in moments.get(name, ()):
                     second.update(tensor)
     return histograms
+
+
+def watched(names: Iterable[str], moments: Iterable[str]) -> list[str]:
+    """Return the names of all values that `collect` asks for."""
+    return list(dict.fromkeys([*names, *moments]))

@@ -61,8 +61,7 @@ class Moments:
 
     def __init__(self, node: Node, shape: Sequence[int]) -> None:
         self._window = _window(node, shape[2:]) if node.op == "conv" else None
-        self._groups = int(node.attrs.get("group", 1)) if node.op == "conv" else 1
-        depth = int(np.prod(shape[1:])) if node.op == "conv" else int(shape[0])
+        self._groups, depth = _groups_and_depth(node, shape)
         self.sums = np.zeros((self._groups, depth + 1, depth + 1))
         self.rows = 0
         self._random = np.random.default_rng(0)
@@ -70,8 +69,7 @@ class Moments:
     @staticmethod
     def bytes_of(node: Node, shape: Sequence[int]) -> int:
         """Return what the moments of a layer take."""
-        depth = int(np.prod(shape[1:])) if node.op == "conv" else int(shape[0])
-        groups = int(node.attrs.get("group", 1)) if node.op == "conv" else 1
+        groups, depth = _groups_and_depth(node, shape)
         return 8 * groups * (depth + 1) ** 2
 
     def update(self, x: np.ndarray) -> None:
@@ -113,6 +111,12 @@ class Moments:
         if count <= ROWS:
             return np.arange(count)
         return np.sort(self._random.choice(count, ROWS, replace=False))
+
+
+def _groups_and_depth(node: Node, shape: Sequence[int]) -> tuple[int, int]:
+    if node.op == "conv":
+        return int(node.attrs.get("group", 1)), int(np.prod(shape[1:]))
+    return 1, int(shape[0])
 
 
 def _window(node: Node, kernel: Sequence[int]) -> Window:

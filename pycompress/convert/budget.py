@@ -118,8 +118,8 @@ class Budget:
 
         Then the same for what other runtimes make of the file, where that differs.
         """
-        held = self._hold_here(plan, max_drop, progress)
-        return self._hold_elsewhere(held, max_drop, progress)
+        held = self._hold_elsewhere(self._hold_here(plan, max_drop, progress), max_drop, progress)
+        return replace(held, graph=self._carried_out(held.plan)) if held.spread else held
 
     def _carried_out(self, plan: Plan, *, elsewhere: bool = False) -> Graph:
         return apply_plan(self.graph, plan, self.ranges, self.weights, elsewhere=elsewhere)
@@ -143,7 +143,7 @@ class Budget:
             reason += " one for all, run it in float"
             spread += len(worst)
             plan = held.plan.change([replace(c, precision="rows", reason=reason) for c in worst])
-            held = replace(held, plan=plan, graph=self._carried_out(plan), spread=spread)
+            held = replace(held, plan=plan, spread=spread)
 
     def _hold_here(self, plan: Plan, max_drop: float, progress: Callable[[str], None]) -> Held:
         moved = 0

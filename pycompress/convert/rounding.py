@@ -88,15 +88,17 @@ def _damped(second: np.ndarray, rows: int) -> np.ndarray:
 
 
 def _compensated(rows: np.ndarray, steps: np.ndarray, second: np.ndarray) -> np.ndarray:
-    groups, _, depth = rows.shape
-    rounded = np.empty_like(rows)
-    for g in range(groups) if depth > BLOCK else ():
-        rounded[g] = _compensated_group(rows[g : g + 1], steps[g : g + 1], second[g : g + 1])[0]
-    return _compensated_group(rows, steps, second) if depth <= BLOCK else rounded
+    """Round groups [G, N, K]: shallow ones at once, deep ones each alone, which takes less memory.
+
+    `second` is [G, K + 1, K + 1].
+    """
+    if rows.shape[2] <= BLOCK:
+        return _compensated_groups(rows, steps, second)
+    parts = [slice(g, g + 1) for g in range(rows.shape[0])]
+    return np.concatenate([_compensated_groups(rows[p], steps[p], second[p]) for p in parts])
 
 
-def _compensated_group(rows: np.ndarray, steps: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Round groups [G, N, K] at once; `second` is [G, K + 1, K + 1]."""
+def _compensated_groups(rows: np.ndarray, steps: np.ndarray, second: np.ndarray) -> np.ndarray:
     groups, outputs, depth = rows.shape
     order = np.argsort(-np.einsum("gii->gi", second)[:, :depth], axis=1, kind="stable")
     whole = np.concatenate([order, np.full((groups, 1), depth)], axis=1)

@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def refuse_source(path: Path, source: Path) -> None:
+    """Raise ValueError when a file is to be written over the model that it is made of."""
+    if path.exists() and source.exists() and path.samefile(source):
+        msg = f"'{path}' is the model that is being read; write to another file"
+        raise ValueError(msg)
+
+
 @contextmanager
 def beside(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside `path` that takes its place when all went well."""

@@ -176,7 +176,7 @@ class _Expander:
             bias = None
         else:
             value = self.product(node, "MatMul", [x, self.dequantized(w)])
-        if dynamic and value.producer is not None and value.producer.op in {"Gemm", "MatMul"}:
+        if dynamic and node.attrs.get("float_elsewhere") and value.producer is not None:
             value.producer.metadata[DYNAMIC] = "rows"
         if bias is not None:
             value = self.result("Add", [value, self.dequantized(bias)], node.output.name)

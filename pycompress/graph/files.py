@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from onnx import TensorProto
 
-from pycompress.graph.beside import beside
+from pycompress.graph.beside import beside, refuse_source
 from pycompress.graph.expand import expand
 from pycompress.graph.onnx_writer import Exporter, all_constants, embed
 
@@ -56,9 +56,8 @@ def save(
         When the file cannot be written.
     """
     path = Path(path)
-    if source is not None and path.exists() and path.samefile(source):
-        msg = f"'{path}' is the model that is being read; write to another file"
-        raise ValueError(msg)
+    if source is not None:
+        refuse_source(path, Path(source))
     standard = expand(graph)
     if sum(v.array().nbytes for v in all_constants(standard)) < limit:
         model = Exporter(embed).model(standard).SerializeToString()

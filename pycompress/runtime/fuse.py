@@ -10,7 +10,7 @@ from pycompress.graph.ir import Graph, Node, Value
 from pycompress.runtime.moves import NATIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 def fuse(graph: Graph) -> Graph:
@@ -25,9 +25,10 @@ def fuse(graph: Graph) -> Graph:
     """
     graph = graph.copy()
     graph.nodes = [part for node in graph.nodes for part in _product(node)]
+    readers = graph.consumers()
     for node in list(graph.nodes):
         if node.is_op("MatMul") and all(v is not None and v.const is None for v in node.inputs):
-            _fold_factors(graph, node)
+            _fold_factors(graph, node, readers)
     graph.prune()
     return graph
 
@@ -55,7 +56,7 @@ def _product(node: Node) -> list[Node]:
     ]
 
 
-def _fold_factors(graph: Graph, node: Node) -> None:
+def _fold_factors(graph: Graph, node: Node, readers: Mapping[Value, Sequence[Node]]) -> None:
     alpha = 1.0
     for i, value in enumerate(node.inputs):
         scaled = None if value is None else _scaled(value.producer)
@@ -63,13 +64,13 @@ def _fold_factors(graph: Graph, node: Node) -> None:
             node.inputs[i], factor = scaled
             alpha *= factor
     out = node.output
-    readers = graph.consumers().get(out, [])
-    if len(readers) == 1 and not _among(out, graph.outputs):
-        scaled = _scaled(readers[0])
+    after = readers.get(out, ())
+    if len(after) == 1 and not _among(out, graph.outputs):
+        scaled = _scaled(after[0])
         if scaled is not None and scaled[0] is out:
             alpha *= scaled[1]
-            behind = readers[0].output
-            readers[0].outputs = [Value(f"{behind.name}_unscaled", behind.dtype, behind.shape)]
+            behind = after[0].output
+            after[0].outputs = [Value(f"{behind.name}_unscaled", behind.dtype, behind.shape)]
             node.outputs = [behind]
             behind.producer = node
     if alpha != 1.0:
