@@ -175,7 +175,7 @@ def dequantize(
 ) -> numpy.ndarray: ...
 def gemm_tile(isa: str = "", is_float: bool = False) -> tuple[int, int, int]:
     """
-    Rows, columns and depth step of an instruction set's tile.
+    Most rows, most columns and the depth step of an instruction set's tiles.
     """
 
 def get_num_threads() -> int: ...
