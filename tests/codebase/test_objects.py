@@ -88,7 +88,9 @@ def test_loading_an_object_runs_no_code_of_it(path):
     assert not re.search(r"\.(init_array|ctors)", tool("objdump", "-h", str(path)))
 
 
-@pytest.mark.parametrize("path", [o for o in objects() if "gemm/" in o.id and "scalar" not in o.id])
+@pytest.mark.parametrize(
+    "path", [o for o in objects() if o.id.startswith(("gemm/", "int4/")) and "scalar" not in o.id]
+)
 def test_inner_loops_of_tiles_stay_in_registers(path):
     """A tile whose accumulators live in memory is many times slower, and as right as ever."""
     products = 0

@@ -20,6 +20,7 @@ MAY_INCLUDE = {
     "quantize": {"kernels.h", "threads", "simd", "dispatch"},
     "pointwise": {"kernels.h", "threads", "simd", "dispatch"},
     "conv": {"kernels.h", "threads", "simd", "dispatch", "gemm"},
+    "int4": {"kernels.h", "threads", "dispatch", "gemm"},
     "engine": {
         "kernels.h",
         "threads",
@@ -28,6 +29,7 @@ MAY_INCLUDE = {
         "quantize",
         "pointwise",
         "conv",
+        "int4",
     },
 }
 INTRINSICS = {"immintrin.h", "arm_neon.h", "stddef.h", "stdint.h", "string.h"}
