@@ -28,6 +28,8 @@ __all__: list[str] = [
     "int4_tile",
     "isa",
     "layer_norm",
+    "limit_peaks",
+    "limit_traffic",
     "linear",
     "max_q8",
     "pack",
@@ -45,6 +47,8 @@ __all__: list[str] = [
     "softmax",
     "sum_q8",
     "table",
+    "time_peak",
+    "time_traffic",
     "unary",
     "use_isa",
 ]
@@ -208,6 +212,16 @@ def layer_norm(
     eps: typing.SupportsFloat | typing.SupportsIndex = 9.999999747378752e-06,
     out: typing.Any = None,
 ) -> numpy.ndarray: ...
+def limit_peaks() -> list[tuple[str, str, str, int]]:
+    """
+    Instruction set, type, instruction and operations of a pass of each peak loop.
+    """
+
+def limit_traffic() -> list[tuple[str, str]]:
+    """
+    Instruction set and kind of each traffic loop.
+    """
+
 def linear(
     x: numpy.ndarray, packed: PackedWeights, activation: Activation, out: typing.Any
 ) -> numpy.ndarray: ...
@@ -286,6 +300,27 @@ def set_num_threads(threads: typing.SupportsInt | typing.SupportsIndex) -> None:
 def softmax(x: numpy.ndarray, out: typing.Any = None) -> numpy.ndarray: ...
 def sum_q8(x: numpy.ndarray, acc: numpy.ndarray) -> None: ...
 def table(x: numpy.ndarray, table: numpy.ndarray, out: typing.Any = None) -> numpy.ndarray: ...
+def time_peak(
+    isa: str,
+    type: str,
+    passes: typing.SupportsInt | typing.SupportsIndex,
+    repeats: typing.SupportsInt | typing.SupportsIndex,
+) -> list[float]:
+    """
+    Seconds of each repeat; every thread makes all passes.
+    """
+
+def time_traffic(
+    isa: str,
+    kind: str,
+    bytes: typing.SupportsInt | typing.SupportsIndex,
+    passes: typing.SupportsInt | typing.SupportsIndex,
+    repeats: typing.SupportsInt | typing.SupportsIndex,
+) -> list[float]:
+    """
+    Seconds of each repeat; every thread sweeps over memory of its own.
+    """
+
 def unary(
     op: str,
     x: numpy.ndarray,

@@ -1,4 +1,4 @@
-"""The command line: ``pycompress compress | compare | inspect | plan | info | demo``.
+"""The command line: ``pycompress compress | compare | inspect | plan | bench | info | demo``.
 
 Exit codes: 0 done, 1 a check failed (`compare --max-drop`), 2 bad input. What is asked for goes to
 stdout, everything else to stderr.
@@ -51,6 +51,16 @@ class RangesName(str, Enum):
     mse = "mse"
     percentile = "percentile"
     minmax = "minmax"
+
+
+class BenchName(str, Enum):
+    """What `bench` can time."""
+
+    all = "all"
+    gemm = "gemm"
+    linear = "linear"
+    conv = "conv"
+    quantize = "quantize"
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -161,6 +171,50 @@ def plan(
 
 
 @app.command()
+def bench(  # noqa: PLR0917 - typer reads the options from the signature
+    what: Annotated[BenchName, typer.Argument(help="What to time.")] = BenchName.all,
+    cases: Annotated[
+        str | None,
+        typer.Option("--set", help="transformer, resnet50, mobilenet or square (by kind)."),
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Instead of a set; repeatable. gemm, linear: M,N,K. conv: SIZE,CHANNELS,FILTERS,"
+            "KERNEL[,STRIDE[,GROUPS]]. quantize: the tensor's, @AXIS after it."
+        ),
+    ] = None,
+    isa: Annotated[
+        str | None, typer.Option(help="Instruction sets between commas, or all (the best one).")
+    ] = None,
+    threads: Annotated[str, typer.Option(help="Thread counts between commas.")] = "1",
+    seconds: Annotated[float, typer.Option(min=0.0, help="Time for each row.")] = 0.25,
+    save: Annotated[Path | None, typer.Option(help="Write the run here, for --compare.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure this machine's ceilings, and the kernels below them."""
+    from pycompress.bench.cases import KINDS, choose
+    from pycompress.bench.progress import progress_bar
+    from pycompress.bench.run import Plan, run, thread_counts, usable_isas
+    from pycompress.bench.tables import run_view
+
+    with _bad_input():
+        kinds = KINDS if what is BenchName.all else (what.value,)
+        chosen = choose(kinds, cases, tuple(shape or ()))
+        plan = Plan(tuple(chosen), usable_isas(isa), thread_counts(threads), seconds)
+        _refuse_folders(save, csv)
+    command = " ".join(["pycompress", *sys.argv[1:]])
+    with progress_bar() as tell:
+        found = run(plan, command, tell)
+    if save:
+        found.save(save)
+    if csv:
+        csv.write_text(found.csv())
+    _show(found.to_dict(), run_view(found), as_json=as_json)
+
+
+@app.command()
 def info(as_json: Json = False) -> None:
     """Say what this installation is and which instruction sets this CPU can run."""
     from pycompress.report.text import info_view
@@ -193,6 +247,18 @@ def _bad_input() -> Iterator[None]:
     except (ValueError, OSError, ModuleNotFoundError) as error:
         _complain(" ".join(str(error).split()) or type(error).__name__)
         raise typer.Exit(2) from None
+
+
+def _refuse_folders(*paths: Path | None) -> None:
+    """Refuse what can't be written before minutes of work are spent."""
+    for path in paths:
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            msg = (
+                f"{path}: there is no folder to write it to"
+                if not path.is_dir()
+                else f"{path} is a folder"
+            )
+            raise ValueError(msg)
 
 
 def _complain(text: str) -> None:

@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, module) {
   pycompress::bind_cpu(module);
   pycompress::bind_gemm(module);
   pycompress::bind_int4(module);
+  pycompress::bind_limits(module);
   pycompress::bind_linear(module);
   pycompress::bind_conv(module);  // after the activations, which it takes
   pycompress::bind_pointwise(module);

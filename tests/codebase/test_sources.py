@@ -19,6 +19,7 @@ MAY_INCLUDE = {
     "gemm": {"kernels.h", "threads", "simd", "dispatch"},
     "quantize": {"kernels.h", "threads", "simd", "dispatch"},
     "pointwise": {"kernels.h", "threads", "simd", "dispatch"},
+    "limits": {"threads", "dispatch"},
     "conv": {"kernels.h", "threads", "simd", "dispatch", "gemm"},
     "int4": {"kernels.h", "threads", "dispatch", "gemm"},
     "engine": {

@@ -1,0 +1,109 @@
+#include "limits/measure.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <stdexcept>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
+namespace pycompress {
+namespace {
+
+using Sweep = void (*)(const uint8_t* x, int64_t bytes, uint8_t* y);
+
+const LimitLoops& find_loops(const std::string& isa) {
+  std::string names;
+  for (const LimitRow* row : available_limits()) {
+    if (isa == row->isa) return *row->loops;
+    names += (names.empty() ? "" : ", ") + std::string(row->isa);
+  }
+  throw std::invalid_argument("limits: instruction set '" + isa +
+                              "' is not available on this CPU; available: " + names);
+}
+
+Sweep find_sweep(const std::string& isa, const std::string& kind) {
+  const TrafficLoops& loops = find_loops(isa).traffic;
+  Sweep found = nullptr;
+  if (kind == "read") found = loops.read;
+  if (kind == "write") found = loops.write;
+  if (kind == "narrow") found = loops.narrow;
+  if (kind == "narrow_past_cache") found = loops.narrow_past_cache;
+  if (found != nullptr) return found;
+  throw std::invalid_argument("limits: " + isa + " has no traffic loop '" + kind + "'");
+}
+
+struct Free {
+  void operator()(uint8_t* p) const { std::free(p); }
+};
+using Buffer = std::unique_ptr<uint8_t, Free>;
+
+// Large pages where the system has them: what is measured is the memory, not the page tables.
+Buffer allocate(int64_t bytes) {
+  constexpr size_t kPage = size_t{2} << 20;
+  const size_t size = (static_cast<size_t>(bytes) + kPage - 1) / kPage * kPage;
+  Buffer buffer(static_cast<uint8_t*>(std::aligned_alloc(kPage, size)));
+  if (buffer == nullptr) throw std::bad_alloc();
+#ifdef __linux__
+  madvise(buffer.get(), size, MADV_HUGEPAGE);  // a wish: it may fail
+#endif
+  std::memset(buffer.get(), 1, size);
+  return buffer;
+}
+
+// Seconds of `repeats` runs of body(task) on every thread at once.
+template <typename Body>
+std::vector<double> time_all(ThreadPool& pool, int repeats, const Body& body) {
+  using Clock = std::chrono::steady_clock;
+  std::vector<double> seconds;
+  for (int i = 0; i < repeats; ++i) {
+    const Clock::time_point start = Clock::now();
+    parallel_for(&pool, pool.size(), [&](int64_t task, int) { body(task); });
+    seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  return seconds;
+}
+
+}  // namespace
+
+std::vector<const LimitRow*> available_limits() {
+  static const uint32_t features = cpu_features();
+  std::vector<const LimitRow*> rows;
+  for (const LimitRow& row : kAllLimits) {
+    if ((row.needs & features) == row.needs) rows.push_back(&row);
+  }
+  return rows;
+}
+
+std::vector<double> time_peak(const std::string& isa, const std::string& type, int64_t passes,
+                              int repeats, ThreadPool& pool) {
+  for (const PeakLoop& peak : find_loops(isa).peaks) {
+    if (peak.run == nullptr || type != peak.type) continue;
+    return time_all(pool, repeats, [&](int64_t) { peak.run(passes); });
+  }
+  throw std::invalid_argument("limits: " + isa + " has no peak loop for '" + type + "'");
+}
+
+std::vector<double> time_traffic(const std::string& isa, const std::string& kind, int64_t bytes,
+                                 int64_t passes, int repeats, ThreadPool& pool) {
+  const Sweep sweep = find_sweep(isa, kind);
+  if (bytes <= 0 || bytes % kTrafficStep != 0) {
+    throw std::invalid_argument("limits: bytes must be a positive multiple of " +
+                                std::to_string(kTrafficStep) + ", found " + std::to_string(bytes));
+  }
+  std::vector<Buffer> from, to;
+  for (int i = 0; i < pool.size(); ++i) {
+    from.push_back(allocate(bytes));
+    to.push_back(allocate(bytes));
+  }
+  return time_all(pool, repeats, [&](int64_t task) {
+    const auto mine = static_cast<size_t>(task);
+    for (int64_t i = 0; i < passes; ++i) sweep(from[mine].get(), bytes, to[mine].get());
+  });
+}
+
+}  // namespace pycompress

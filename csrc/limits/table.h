@@ -1,0 +1,29 @@
+// THE table of ceilings: the name of a kernel set, and the loops that say how fast it could be at
+// most. Best first.
+#pragma once
+#include "dispatch/cpu.h"
+#include "limits/limits.h"
+
+namespace pycompress {
+
+extern const LimitLoops limits_scalar, limits_avx2, limits_avx512_vnni, limits_neon;
+
+struct LimitRow {
+  const char* isa;
+  uint32_t needs;
+  const LimitLoops* loops;
+};
+
+// clang-format off
+inline const LimitRow kAllLimits[] = {
+#if defined(__x86_64__) || defined(_M_X64)
+    {"avx512_vnni", kAvx2 | kAvx512 | kAvx512Vnni, &limits_avx512_vnni},
+    {"avx2",        kAvx2,                         &limits_avx2},
+#elif defined(__aarch64__) || defined(_M_ARM64)
+    {"neon",        kNeon,                         &limits_neon},
+#endif
+    {"scalar",      kNone,                         &limits_scalar},
+};
+// clang-format on
+
+}  // namespace pycompress

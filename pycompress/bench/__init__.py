@@ -1,0 +1,1 @@
+"""What `pycompress bench` runs: this machine's ceilings, and the kernels and models below them."""

@@ -1,0 +1,162 @@
+"""The work of a case: its operands, its right answer, and the call that is timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import pycompress
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pycompress.bench.cases import Case
+
+Call = Callable[[], "NDArray[Any]"]
+
+A_SCALE, A_ZERO, Y_SCALE, Y_ZERO = np.float32(0.02), 121, np.float32(0.7), 128
+
+
+@dataclass(frozen=True)
+class Work:
+    """A case, ready to be timed.
+
+    Attributes
+    ----------
+    right : ndarray
+        The answer, by the definition.
+    tolerance : float
+        Relative, of a float result; 0: the same bits.
+    prepare : callable
+        Packs for the instruction set in use and returns the call, which writes into one array that
+        is always the same.
+    """
+
+    right: NDArray[Any]
+    tolerance: float
+    prepare: Callable[[], Call]
+
+    def check(self, answer: NDArray[Any], what: str) -> None:
+        """Refuse an answer that is wrong: nobody wants to know how fast it was.
+
+        Raises
+        ------
+        ArithmeticError
+        """
+        if self.tolerance:
+            largest = float(np.abs(self.right).max(initial=0.0))
+            wrong = np.abs(answer - self.right) > self.tolerance * largest
+        else:
+            wrong = answer != self.right
+        if wrong.any():
+            msg = f"{what}: {int(wrong.sum())} of {wrong.size} values are wrong; it is not timed"
+            raise ArithmeticError(msg)
+
+
+def make(case: Case) -> Work:
+    """Make operands and the right answer of a case; the same ones at every run."""
+    return _MAKE[case.kind](case, np.random.default_rng(1))
+
+
+def _gemm(case: Case, rng: np.random.Generator) -> Work:
+    m, n, k = case.shape
+    a = rng.integers(0, 256, (m, k), np.uint8)
+    w = rng.integers(-127, 128, (k, n), np.int8)
+
+    def prepare() -> Call:
+        packed = pycompress.pack(w)
+        out = np.empty((m, n), np.int32)
+        return lambda: pycompress.qgemm(a, packed, out=out)
+
+    return Work(_integer_product(a, w), 0.0, prepare)
+
+
+def _linear(case: Case, rng: np.random.Generator) -> Work:
+    m, n, k = case.shape
+    x = rng.normal(0, 1, (m, k)).astype(np.float32)
+    w = rng.integers(-127, 128, (k, n), np.int8)
+    scale = rng.uniform(0.004, 0.02, n).astype(np.float32)
+    bias = rng.normal(0, 1, n).astype(np.float32)
+
+    def prepare() -> Call:
+        packed = pycompress.pack(w, scale, bias)
+        out = np.empty((m, n), np.float32)
+        return lambda: pycompress.linear(x, packed, out=out)
+
+    # ONNX DynamicQuantizeLinear, then MatMulInteger, then the scales.
+    low, high = min(x.min(), np.float32(0)), max(x.max(), np.float32(0))
+    x_scale = np.float32((high - low) / np.float32(255))
+    zero = int(np.clip(np.rint(-low / x_scale), 0, 255))
+    q = np.clip(np.rint(x / x_scale) + zero, 0, 255) - zero
+    sums = q.astype(np.float64) @ w.astype(np.float64)
+    return Work((sums * (np.float64(x_scale) * scale) + bias).astype(np.float32), 1e-5, prepare)
+
+
+def _conv(case: Case, rng: np.random.Generator) -> Work:
+    size, channels, filters, kernel, stride, groups = case.shape
+    depth, padding = channels // groups, kernel // 2
+    x = rng.integers(0, 256, (1, size, size, channels), np.uint8)
+    w = rng.integers(-127, 128, (filters, depth, kernel, kernel), np.int8)
+    scale = rng.uniform(1e-3, 2e-3, filters).astype(np.float32)
+    out_size = case.out_size
+
+    def prepare() -> Call:
+        packed = pycompress.pack_conv(w, scale, stride=stride, padding=padding, groups=groups)
+        out = np.empty((1, out_size, out_size, filters), np.uint8)
+        return lambda: pycompress.qconv(
+            x,
+            packed,
+            x_scale=float(A_SCALE),
+            x_zero_point=A_ZERO,
+            y_scale=float(Y_SCALE),
+            y_zero_point=Y_ZERO,
+            out=out,
+        )
+
+    # The taps of a window are added one at a time. Every sum is an integer below 2^53.
+    around = [(padding, padding), (padding, padding), (0, 0)]
+    image = np.pad(x[0].astype(np.float64) - A_ZERO, around)
+    sums = np.zeros((out_size**2, groups, filters // groups))
+    for i, j in np.ndindex(kernel, kernel):
+        reach = stride * (out_size - 1) + 1
+        window = image[i : i + reach : stride, j : j + reach : stride]
+        taps = w[:, :, i, j].reshape(groups, filters // groups, depth).astype(np.float64)
+        parts = window.reshape(-1, groups, depth)
+        if depth == 1:
+            sums += parts * taps[:, :, 0]
+        else:
+            sums += np.matmul(parts.swapaxes(0, 1), taps.swapaxes(1, 2)).swapaxes(0, 1)
+    factor = (np.float64(A_SCALE) * scale / np.float64(Y_SCALE)).astype(np.float32)
+    real = sums.reshape(-1, filters).astype(np.float32) * factor
+    right = np.clip(np.rint(real) + Y_ZERO, 0, 255).astype(np.uint8)
+    return Work(right.reshape(1, out_size, out_size, filters), 0.0, prepare)
+
+
+def _quantize(case: Case, rng: np.random.Generator) -> Work:
+    x = rng.normal(0, 3, case.shape).astype(np.float32)
+    channels = 1 if case.axis is None else case.shape[case.axis]
+    scale = rng.uniform(0.03, 0.05, channels).astype(np.float32)
+    along = [-1 if i == case.axis else 1 for i in range(len(case.shape))]
+    given = scale if case.axis is not None else scale[0]
+
+    def prepare() -> Call:
+        out = np.empty(case.shape, np.int8)
+        return lambda: pycompress.quantize(x, given, axis=case.axis, out=out)
+
+    return Work(np.clip(np.rint(x / scale.reshape(along)), -128, 127).astype(np.int8), 0.0, prepare)
+
+
+def _integer_product(a: NDArray[Any], w: NDArray[Any]) -> NDArray[np.int32]:
+    """Return the exact product: every partial sum is an integer below 2^53."""
+    return (a.astype(np.float64) @ w.astype(np.float64)).astype(np.int32)
+
+
+_MAKE: dict[str, Callable[[Case, np.random.Generator], Work]] = {
+    "gemm": _gemm,
+    "linear": _linear,
+    "conv": _conv,
+    "quantize": _quantize,
+}
