@@ -1,41 +1,17 @@
-"""Fixtures of the suites: one thread, every instruction set, onnxruntime as the peer."""
+"""What every suite may count on: settings that one bench changed are undone after it."""
 
-import numpy as np
+import os
+
 import pytest
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of NumPy, which reads it as it is imported
 
 import pycompress
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    before = pycompress.get_num_threads()
-    pycompress.set_num_threads(1)
+def settings():
+    before = pycompress.isa(), pycompress.get_num_threads()
     yield
-    pycompress.set_num_threads(before)
-
-
-@pytest.fixture(params=pycompress.available_isas())
-def isa(request):
-    before = pycompress.isa()
-    pycompress.use_isa(request.param)
-    yield request.param
-    pycompress.use_isa(before)
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
-@pytest.fixture
-def peer():
-    """A function that makes a callable of a model's bytes and its feed, run by onnxruntime."""
-    onnxruntime = pytest.importorskip("onnxruntime")
-
-    def session(model, feed):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        made = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        return lambda: made.run(None, feed)[0]
-
-    return session
+    pycompress.use_isa(before[0])
+    pycompress.set_num_threads(before[1])

@@ -55,40 +55,54 @@ struct Epilogue {
   int32_t out_zero = 0;
 };
 
-// One tile: up to mr rows by one panel of nr columns, over all taps.
+// A strip: some rows of the result by some panels of B, worked through in tiles, one block of rows
+// after the other against each group of panels.
 //
 // A is read through row pointers, so a convolution is the same kernel with a longer table (indirect
-// gemm): rows[t * row_step + r] is row r of tap t, k elements long. k is a multiple of kr: the
-// caller pads (B holds zeros there, so what A reads past its end is only to be readable). B is one
-// packed panel: [taps][k / kr][nr][kr].
-struct TileArgs {
+// gemm). One tap: rows[r] is row r. More: blocks of `height` rows, rows[block * taps * height + t *
+// height + r] is row r of the block's tap t. Each row is k elements long, a multiple of kr: the
+// caller pads (B holds zeros there, so what A reads past its end is only to be readable). B is
+// packed in panels of nr columns, panel_bytes apart: [taps][k / kr][nr][kr].
+//
+// The first tall_rows rows (a multiple of height) come in blocks of height, the others in blocks of
+// short_height; a last block may be shorter. The caller keeps both heights within the tiles that
+// `panels` panels have, and with more than one tap short_height = height.
+struct StripArgs {
   const void* const* rows;
-  int64_t row_step;
   int64_t taps;
   int64_t k;
   const void* b;
-  int32_t row_count;  // 1..mr
-  int32_t col_count;  // 1..nr: how many columns are stored
-  int64_t row;        // of the tile's corner in the whole result
-  int64_t col;
-  void* c;      // the tile's corner
-  int64_t ldc;  // in elements
+  int64_t panel_bytes;
+  int64_t row, row_count;  // of the whole result
+  int64_t col, col_count;
+  int32_t height;
+  int32_t short_height;
+  int64_t tall_rows;
+  int32_t panels;  // that a tile spans
+  void* c;         // the strip's corner
+  int64_t ldc;     // in elements
   const Epilogue* epilogue;
 };
 
-// A set's tile for one element type. `flip` is XORed onto every byte of A as it is loaded (0x80
+// Rows and panels that a tile can hold in registers: any fewer of either will do as well.
+struct TileShape {
+  int32_t rows, panels;
+};
+
+// A set's tiles for one element type. `flip` is XORed onto every byte of A as it is loaded (0x80
 // turns s8 into u8 or back), so that all sign pairs run in one loop: the tile multiplies a_signed ?
 // s8 : u8 by s8.
 struct GemmKernel {
-  int32_t mr, nr, kr;
-  bool a_signed;                       // integer tiles: the type of A that the instruction wants
-  void (*tile)(const TileArgs& args);  // A as the instruction wants it
-  void (*tile_flip)(const TileArgs& args);  // A of the other signedness; null for float
+  int32_t mr, nr, kr;  // rows of a block in a table of pointers, columns of a panel, step in depth
+  bool a_signed;       // integer tiles: the type of A that the instruction wants
+  void (*strip)(const StripArgs& args);       // A as the instruction wants it
+  void (*strip_flip)(const StripArgs& args);  // A of the other signedness; null for float
   // Not null: the tile reads A as int16, and this widens k bytes of a row for it. Then A of either
-  // signedness runs in `tile`, tile_flip is null and a_signed means nothing.
+  // signedness runs in `strip`, strip_flip is null and a_signed means nothing.
   void (*widen)(const uint8_t* a, int64_t k, bool is_signed, int16_t* wide);
   void (*row_sums)(const uint8_t* a, int64_t k, bool is_signed,
                    int32_t* sum);  // *sum = sum of k bytes of A; null for float
+  TileShape shapes[4];             // the first one for many rows, mr high; ends with {0, 0}
 };
 
 struct GemmKernels {

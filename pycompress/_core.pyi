@@ -195,7 +195,7 @@ def dequantize(
 def gemm_int4(a: numpy.ndarray, packed: PackedInt4, out: typing.Any) -> numpy.ndarray: ...
 def gemm_tile(isa: str = "", is_float: bool = False) -> tuple[int, int, int]:
     """
-    Rows, columns and depth step of an instruction set's tile.
+    Most rows, most columns and the depth step of an instruction set's tiles.
     """
 
 def get_num_threads() -> int: ...

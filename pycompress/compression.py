@@ -38,6 +38,7 @@ from pycompress.convert import (
     wanted_moments,
 )
 from pycompress.graph import save, simplify, to_formats
+from pycompress.graph.passes import SIMPLIFIED
 from pycompress.readers import read
 from pycompress.report.ledger import Ledger, make_ledger
 from pycompress.report.peers import has_onnxruntime
@@ -156,6 +157,7 @@ def compress(
             tell=tell,
         )
     tell(f"writing {target}")
+    done.graph.metadata[SIMPLIFIED] = "1"
     save(done.graph, target)
     timings, timed_on = _time(source, target, done, tell)
     return Report(

@@ -15,13 +15,16 @@ def integers(rng, dtype, shape):
     return x
 
 
-def edges(step, is_rows=False):
-    return [1, step - 1, step, step + 1, 2 * step + 3] if step > 1 or is_rows else [1, 2, 5]
+def edges(step):
+    return [1, step - 1, step, step + 1, 2 * step + 3]
 
 
 def sizes(isa):
-    mr, nr, kr = _core.gemm_tile(isa)
-    return edges(mr), edges(nr), [1, kr, kr + 1, 4 * kr + 3, 67]
+    """Every height of a tile, widths around every vector of columns, tails in depth."""
+    rows, columns, kr = _core.gemm_tile(isa)
+    heights = [*range(1, rows + 2), 2 * rows + 3]
+    widths = sorted({*edges(columns), *range(15, columns, 16)})
+    return heights, widths, [1, kr, kr + 1, 4 * kr + 3, 67]
 
 
 def guarded(shape, dtype, fill):

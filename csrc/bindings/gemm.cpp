@@ -1,6 +1,8 @@
 // Packed weights and exact products with them, from Python. Checks here; kernels trust.
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "bindings/families.h"
 #include "bindings/packed.h"
 #include "dispatch/dispatch.h"
@@ -56,10 +58,15 @@ void bind_gemm(py::module_& module) {
       [](const std::string& isa, bool is_float) {
         const KernelSet& set = isa.empty() ? active_set() : find_set(isa);
         const GemmKernel& kernel = is_float ? set.gemm->f32 : set.gemm->s8;
-        return py::make_tuple(kernel.mr, kernel.nr, kernel.kr);
+        TileShape largest{0, 0};
+        for (const TileShape& shape : kernel.shapes) {
+          largest.rows = std::max(largest.rows, shape.rows);
+          largest.panels = std::max(largest.panels, shape.panels);
+        }
+        return py::make_tuple(largest.rows, largest.panels * kernel.nr, kernel.kr);
       },
-      "Rows, columns and depth step of an instruction set's tile.", py::arg("isa") = "",
-      py::arg("is_float") = false);
+      "Most rows, most columns and the depth step of an instruction set's tiles.",
+      py::arg("isa") = "", py::arg("is_float") = false);
   module.def("set_num_threads", &set_default_threads, py::arg("threads"));
   module.def("get_num_threads", &default_threads);
 }

@@ -90,9 +90,7 @@ void gemm_tile_6x16_f32_avx2(const TileArgs& args) {
   finish_f32<R, V>(args, Columns<V>(args.col_count), acc);
 }
 
-using Tile = void (*)(const TileArgs&);
-
-void gemm_s8(const TileArgs& args) {
+void gemm_s8(const StripArgs& args) {
   static constexpr Tile kTiles[kMr][kVectors] = {
       {gemm_tile_6x16_s8_avx2<1, 1>, gemm_tile_6x16_s8_avx2<1, 2>},
       {gemm_tile_6x16_s8_avx2<2, 1>, gemm_tile_6x16_s8_avx2<2, 2>},
@@ -100,10 +98,11 @@ void gemm_s8(const TileArgs& args) {
       {gemm_tile_6x16_s8_avx2<4, 1>, gemm_tile_6x16_s8_avx2<4, 2>},
       {gemm_tile_6x16_s8_avx2<5, 1>, gemm_tile_6x16_s8_avx2<5, 2>},
       {gemm_tile_6x16_s8_avx2<6, 1>, gemm_tile_6x16_s8_avx2<6, 2>}};
-  kTiles[args.row_count - 1][(args.col_count - 1) / kLanes](args);
+  run_strip(args, kNr,
+            [](int32_t rows, int32_t columns) { return kTiles[rows - 1][(columns - 1) / kLanes]; });
 }
 
-void gemm_f32(const TileArgs& args) {
+void gemm_f32(const StripArgs& args) {
   static constexpr Tile kTiles[kMr][kVectors] = {
       {gemm_tile_6x16_f32_avx2<1, 1>, gemm_tile_6x16_f32_avx2<1, 2>},
       {gemm_tile_6x16_f32_avx2<2, 1>, gemm_tile_6x16_f32_avx2<2, 2>},
@@ -111,7 +110,8 @@ void gemm_f32(const TileArgs& args) {
       {gemm_tile_6x16_f32_avx2<4, 1>, gemm_tile_6x16_f32_avx2<4, 2>},
       {gemm_tile_6x16_f32_avx2<5, 1>, gemm_tile_6x16_f32_avx2<5, 2>},
       {gemm_tile_6x16_f32_avx2<6, 1>, gemm_tile_6x16_f32_avx2<6, 2>}};
-  kTiles[args.row_count - 1][(args.col_count - 1) / kLanes](args);
+  run_strip(args, kNr,
+            [](int32_t rows, int32_t columns) { return kTiles[rows - 1][(columns - 1) / kLanes]; });
 }
 
 void widen_avx2(const uint8_t* a, int64_t k, bool is_signed, int16_t* wide) {
@@ -145,8 +145,8 @@ void row_sums_avx2(const uint8_t* a, int64_t k, bool is_signed, int32_t* sum) {
 
 extern const GemmKernels gemm_avx2;
 const GemmKernels gemm_avx2 = {
-    {kMr, kNr, 2, true, gemm_s8, nullptr, widen_avx2, row_sums_avx2},
-    {kMr, kNr, 1, true, gemm_f32, nullptr, nullptr, nullptr},
+    {kMr, kNr, 2, true, gemm_s8, nullptr, widen_avx2, row_sums_avx2, {{kMr, 1}}},
+    {kMr, kNr, 1, true, gemm_f32, nullptr, nullptr, nullptr, {{kMr, 1}}},
 };
 
 }  // namespace pycompress

@@ -1,12 +1,13 @@
-// 6x64 tiles for AVX-512 VNNI, int8 and float32.
+// 6x64 and 8x48 tiles for AVX-512 VNNI, int8 and float32.
 //
 //                          B step   b0 [16 cols x 4k]  b1        b2        b3
 //   A step [6 rows x 4k]
 //     row r, broadcast ->           acc[r][0]          acc[r][1] acc[r][2] acc[r][3]   r = 0..5
 //
-//   float32: the same, with steps of 1k.
+//   float32: the same, with steps of 1k. A panel is one vector of columns wide, so that a tile is
+//   any number of them: four streams of B, or three for 8 rows.
 //
-//   24 accumulators + 4 of B + 1 of A (+ 1 flip) = 30 of 32 zmm registers.
+//   24 accumulators + 4 of B + 1 of A (+ 1 flip) = 30 of 32 zmm registers (8x48: 24 + 3 + 2).
 //
 // vpdpbusd multiplies unsigned A by signed B. It wraps rather than saturates, so signed A runs as a
 // ^ 0x80 = a + 128, and the epilogue's init takes 128 * sum(b) off again, exactly. Rows and vectors
@@ -21,7 +22,7 @@
 namespace pycompress {
 namespace {
 
-constexpr int32_t kMr = 6, kNr = 64, kVectors = kNr / kLanes;
+constexpr int32_t kMr = 6, kNr = kLanes;
 
 [[gnu::always_inline]] inline __m512i broadcast4(const uint8_t* p) {
   int32_t four;
@@ -30,7 +31,7 @@ constexpr int32_t kMr = 6, kNr = 64, kVectors = kNr / kLanes;
 }
 
 template <int R, int V, bool kFlip>
-void gemm_tile_6x64_s8_avx512_vnni(const TileArgs& args) {
+void gemm_tile_s8_avx512_vnni(const TileArgs& args) {
   I32 acc[R][V];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
@@ -39,6 +40,7 @@ void gemm_tile_6x64_s8_avx512_vnni(const TileArgs& args) {
   }
   const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
   const uint8_t* b = static_cast<const uint8_t*>(args.b);
+  const int64_t step = args.panel_bytes;
   for (int64_t t = 0; t < args.taps; ++t) {
     const uint8_t* a[R];
 #pragma GCC unroll 16
@@ -47,7 +49,7 @@ void gemm_tile_6x64_s8_avx512_vnni(const TileArgs& args) {
     for (int64_t k = 0; k < args.k; k += 4, b += kNr * 4) {
       __m512i bv[V];
 #pragma GCC unroll 16
-      for (int j = 0; j < V; ++j) bv[j] = _mm512_load_si512(b + j * 64);
+      for (int j = 0; j < V; ++j) bv[j] = _mm512_load_si512(b + j * step);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
         __m512i av = broadcast4(a[r] + k);
@@ -62,7 +64,7 @@ void gemm_tile_6x64_s8_avx512_vnni(const TileArgs& args) {
 }
 
 template <int R, int V>
-void gemm_tile_6x64_f32_avx512(const TileArgs& args) {
+void gemm_tile_f32_avx512(const TileArgs& args) {
   F32 acc[R][V];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
@@ -70,6 +72,7 @@ void gemm_tile_6x64_f32_avx512(const TileArgs& args) {
     for (int j = 0; j < V; ++j) acc[r][j] = F32{};
   }
   const float* b = static_cast<const float*>(args.b);
+  const int64_t step = args.panel_bytes / static_cast<int64_t>(sizeof(float));
   for (int64_t t = 0; t < args.taps; ++t) {
     const float* a[R];
 #pragma GCC unroll 16
@@ -77,7 +80,7 @@ void gemm_tile_6x64_f32_avx512(const TileArgs& args) {
     for (int64_t k = 0; k < args.k; ++k, b += kNr) {
       __m512 bv[V];
 #pragma GCC unroll 16
-      for (int j = 0; j < V; ++j) bv[j] = _mm512_load_ps(b + j * kLanes);
+      for (int j = 0; j < V; ++j) bv[j] = _mm512_load_ps(b + j * step);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
         const __m512 av = _mm512_set1_ps(a[r][k]);
@@ -89,33 +92,40 @@ void gemm_tile_6x64_f32_avx512(const TileArgs& args) {
   finish_f32<R, V>(args, Columns<V>(args.col_count), acc);
 }
 
-using Tile = void (*)(const TileArgs&);
-
 template <bool kFlip>
-void gemm_s8(const TileArgs& args) {
-#define PYCOMPRESS_ROW(R)                                                                      \
-  {                                                                                            \
-    gemm_tile_6x64_s8_avx512_vnni<R, 1, kFlip>, gemm_tile_6x64_s8_avx512_vnni<R, 2, kFlip>,    \
-        gemm_tile_6x64_s8_avx512_vnni<R, 3, kFlip>, gemm_tile_6x64_s8_avx512_vnni<R, 4, kFlip> \
+void gemm_s8(const StripArgs& args) {
+#define PYCOMPRESS_ROW(R)                                                        \
+  {gemm_tile_s8_avx512_vnni<R, 1, kFlip>, gemm_tile_s8_avx512_vnni<R, 2, kFlip>, \
+   gemm_tile_s8_avx512_vnni<R, 3, kFlip>, gemm_tile_s8_avx512_vnni<R, 4, kFlip>}
+#define PYCOMPRESS_TALL(R)                                                        \
+  {                                                                               \
+    gemm_tile_s8_avx512_vnni<R, 1, kFlip>, gemm_tile_s8_avx512_vnni<R, 2, kFlip>, \
+        gemm_tile_s8_avx512_vnni<R, 3, kFlip>, nullptr                            \
   }
-  static constexpr Tile kTiles[kMr][kVectors] = {PYCOMPRESS_ROW(1), PYCOMPRESS_ROW(2),
-                                                 PYCOMPRESS_ROW(3), PYCOMPRESS_ROW(4),
-                                                 PYCOMPRESS_ROW(5), PYCOMPRESS_ROW(6)};
+  static constexpr Tile kTiles[8][4] = {PYCOMPRESS_ROW(1),  PYCOMPRESS_ROW(2), PYCOMPRESS_ROW(3),
+                                        PYCOMPRESS_ROW(4),  PYCOMPRESS_ROW(5), PYCOMPRESS_ROW(6),
+                                        PYCOMPRESS_TALL(7), PYCOMPRESS_TALL(8)};
 #undef PYCOMPRESS_ROW
-  kTiles[args.row_count - 1][(args.col_count - 1) / kLanes](args);
+#undef PYCOMPRESS_TALL
+  run_strip(args, kNr,
+            [](int32_t rows, int32_t columns) { return kTiles[rows - 1][(columns - 1) / kLanes]; });
 }
 
-void gemm_f32(const TileArgs& args) {
-#define PYCOMPRESS_ROW(R)                                                \
-  {                                                                      \
-    gemm_tile_6x64_f32_avx512<R, 1>, gemm_tile_6x64_f32_avx512<R, 2>,    \
-        gemm_tile_6x64_f32_avx512<R, 3>, gemm_tile_6x64_f32_avx512<R, 4> \
+void gemm_f32(const StripArgs& args) {
+#define PYCOMPRESS_ROW(R)                                                              \
+  {gemm_tile_f32_avx512<R, 1>, gemm_tile_f32_avx512<R, 2>, gemm_tile_f32_avx512<R, 3>, \
+   gemm_tile_f32_avx512<R, 4>}
+#define PYCOMPRESS_TALL(R)                                                                      \
+  {                                                                                             \
+    gemm_tile_f32_avx512<R, 1>, gemm_tile_f32_avx512<R, 2>, gemm_tile_f32_avx512<R, 3>, nullptr \
   }
-  static constexpr Tile kTiles[kMr][kVectors] = {PYCOMPRESS_ROW(1), PYCOMPRESS_ROW(2),
-                                                 PYCOMPRESS_ROW(3), PYCOMPRESS_ROW(4),
-                                                 PYCOMPRESS_ROW(5), PYCOMPRESS_ROW(6)};
+  static constexpr Tile kTiles[8][4] = {PYCOMPRESS_ROW(1),  PYCOMPRESS_ROW(2), PYCOMPRESS_ROW(3),
+                                        PYCOMPRESS_ROW(4),  PYCOMPRESS_ROW(5), PYCOMPRESS_ROW(6),
+                                        PYCOMPRESS_TALL(7), PYCOMPRESS_TALL(8)};
 #undef PYCOMPRESS_ROW
-  kTiles[args.row_count - 1][(args.col_count - 1) / kLanes](args);
+#undef PYCOMPRESS_TALL
+  run_strip(args, kNr,
+            [](int32_t rows, int32_t columns) { return kTiles[rows - 1][(columns - 1) / kLanes]; });
 }
 
 void row_sums_avx512_vnni(const uint8_t* a, int64_t k, bool is_signed, int32_t* sum) {
@@ -135,8 +145,16 @@ void row_sums_avx512_vnni(const uint8_t* a, int64_t k, bool is_signed, int32_t* 
 
 extern const GemmKernels gemm_avx512_vnni;
 const GemmKernels gemm_avx512_vnni = {
-    {kMr, kNr, 4, false, gemm_s8<false>, gemm_s8<true>, nullptr, row_sums_avx512_vnni},
-    {kMr, kNr, 1, true, gemm_f32, nullptr, nullptr, nullptr},
+    {kMr,
+     kNr,
+     4,
+     false,
+     gemm_s8<false>,
+     gemm_s8<true>,
+     nullptr,
+     row_sums_avx512_vnni,
+     {{6, 4}, {8, 3}}},
+    {kMr, kNr, 1, true, gemm_f32, nullptr, nullptr, nullptr, {{6, 4}, {8, 3}}},
 };
 
 }  // namespace pycompress

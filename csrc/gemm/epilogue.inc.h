@@ -6,6 +6,7 @@
 // and stores that know where the result ends. Every loop over the sums is unrolled by pragma: gcc
 // keeps an array in registers only when no index is left.
 #pragma once
+#include "gemm/strip.inc.h"
 
 namespace pycompress {
 namespace {

@@ -8,8 +8,8 @@ namespace {
 
 // Rows of A that are worked through against one panel after the other should stay in L2, next to
 // the panel.
-constexpr int64_t kGroupBytes = 256 * 1024;
-constexpr int64_t kGroupRows = 384;
+constexpr int64_t kPartBytes = 256 * 1024;
+constexpr int64_t kPartRows = 384;
 
 // Multiply-adds below which a task is not worth another thread: about 10 us of the fast kernels.
 constexpr int64_t kTaskMacs = 2'000'000;
@@ -18,6 +18,28 @@ constexpr int64_t kFloatTaskMacs = 500'000;
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 int64_t bytes_of(Out out) { return out == Out::s32 || out == Out::f32 ? 4 : 1; }
+
+// How many vectors a step in depth reads, over all rows and panels: each of B once for every block
+// of rows, each row of A once for every group of panels. The products are the same for all shapes.
+double reads(TileShape shape, int64_t rows, int64_t panels) {
+  constexpr double kBroadcast = 0.6;  // a value of A spread over a vector, beside a load of B
+  return static_cast<double>(ceil_div(rows, shape.rows) * panels) +
+         kBroadcast * static_cast<double>(ceil_div(panels, shape.panels) * rows);
+}
+
+TileShape cheapest(const GemmKernel& kernel, int64_t rows, int64_t panels) {
+  TileShape best = kernel.shapes[0];
+  for (const TileShape& shape : kernel.shapes) {
+    if (shape.rows > 0 && reads(shape, rows, panels) < reads(best, rows, panels)) best = shape;
+  }
+  return best;
+}
+
+// The smallest part that splits `total` into no more parts than `largest` does: 7 as 4 + 3, not as
+// 6 + 1.
+int64_t even_part(int64_t total, int64_t largest) {
+  return ceil_div(total, ceil_div(total, largest));
+}
 
 struct Job {
   Job(const MatrixA& matrix, const PackedB& packed, int64_t rows, const Epilogue& ends, void* out,
@@ -31,13 +53,14 @@ struct Job {
         ldc(ld),
         element(packed.is_float ? 4 : 1),
         flip(!b.is_float && kernel.widen == nullptr && a.is_signed != kernel.a_signed),
-        tile(flip ? kernel.tile_flip : kernel.tile) {
-    // A table has the kernel's own height. Contiguous rows are spread evenly: 7 rows as 4 + 3, not
-    // 6 + 1.
-    blocks = ceil_div(m, kernel.mr);
-    height = a.table != nullptr ? kernel.mr : ceil_div(m, blocks);
+        strip(flip ? kernel.strip_flip : kernel.strip),
+        panels(ceil_div(b.n, kernel.nr)) {
+    // A table has the kernel's own height.
+    const TileShape shape = a.table != nullptr ? kernel.shapes[0] : cheapest(kernel, m, panels);
+    height = a.table != nullptr ? kernel.mr : even_part(m, shape.rows);
+    width = even_part(panels, shape.panels);
     blocks = ceil_div(m, height);
-    panels = ceil_div(b.n, kernel.nr);
+    groups = ceil_div(panels, width);
   }
 
   const MatrixA& a;
@@ -49,130 +72,151 @@ struct Job {
   int64_t ldc;
   int64_t element;  // bytes of one element of A
   bool flip;
-  void (*tile)(const TileArgs& args);
-  int64_t blocks, height, panels;
+  void (*strip)(const StripArgs& args);
+  int64_t panels;
+  int64_t height, width;   // rows and panels of a tile
+  int64_t blocks, groups;  // of rows, of panels
 };
 
-// The row pointers of some blocks of A. Rows that the tile wants wider, or whose padding in depth
-// could lie outside of A, are copied.
+// The pointers to some rows of A. Rows that the tile wants wider, or whose padding in depth could
+// lie outside of A, are copied.
 class Rows {
  public:
-  void gather(const Job& job, int64_t first, int64_t last) {
+  // Rows first..last - 1: whole blocks, but for the last one.
+  Rows(const Job& job, int64_t first, int64_t last) {
     const MatrixA& a = job.a;
     const bool widen = job.kernel.widen != nullptr;
     const bool padded = job.b.k_padded != job.b.k && !a.readable_tail;
     if (a.table != nullptr) {
-      block_step = job.b.taps * job.height;
-      row_step = job.height;
-      table = a.table + first * block_step;
-      if (widen || padded) copy_all(job, (last - first) * block_step);
+      table = a.table + first * job.b.taps;
+      if (!widen && !padded) return;
+      const int64_t count = ceil_div(last - first, job.height) * job.height * job.b.taps;
+      const void** pointers = room_for(count);
+      std::copy(table, table + count, pointers);
+      table = pointers;
+      copy(job, pointers, 0, count);
       return;
     }
-    block_step = job.height;
-    row_step = 0;
-    const int64_t row0 = first * job.height;
-    const int64_t count = std::min(job.m, last * job.height) - row0;
-    pointers_.resize(static_cast<size_t>(count));
-    for (int64_t r = 0; r < count; ++r) {
-      pointers_[static_cast<size_t>(r)] =
-          static_cast<const char*>(a.data) + (row0 + r) * a.lda * job.element;
-    }
-    table = pointers_.data();
-    if (widen) copy(job, 0, count);
+    const int64_t count = last - first;
+    const void** pointers = room_for(count);
+    const char* row = static_cast<const char*>(a.data) + first * a.lda * job.element;
+    for (int64_t r = 0; r < count; ++r, row += a.lda * job.element) pointers[r] = row;
+    table = pointers;
+    if (widen) copy(job, pointers, 0, count);
     if (widen || !padded) return;
     // Only the last rows can be so near to the end of A.
     const int64_t past = job.b.k_padded - job.b.k;
     int64_t from = a.lda <= 0 ? 0 : std::max<int64_t>(0, job.m - ceil_div(past, a.lda));
-    from = std::clamp<int64_t>(from - row0, 0, count);
-    copy(job, from, count);
+    from = std::clamp<int64_t>(from - first, 0, count);
+    copy(job, pointers, from, count);
   }
 
   const void* const* table = nullptr;
-  int64_t block_step = 0, row_step = 0;
 
  private:
-  void copy_all(const Job& job, int64_t count) {
-    pointers_.assign(table, table + count);
-    table = pointers_.data();
-    copy(job, 0, count);
+  // Each thread keeps the memory that its largest group needs.
+  struct Kept {
+    std::vector<const void*> pointers;
+    std::vector<uint8_t> copies;
+  };
+
+  static Kept& kept() {
+    thread_local Kept memory;
+    return memory;
   }
 
-  void copy(const Job& job, int64_t from, int64_t to) {
+  const void** room_for(int64_t count) {
+    if (count <= kFew) return few_;
+    std::vector<const void*>& pointers = kept().pointers;
+    if (pointers.size() < static_cast<size_t>(count)) pointers.resize(static_cast<size_t>(count));
+    return pointers.data();
+  }
+
+  static void copy(const Job& job, const void** pointers, int64_t from, int64_t to) {
+    if (from >= to) return;
     const bool widen = job.kernel.widen != nullptr;
     const auto step = static_cast<size_t>(job.b.k_padded * (widen ? 2 : job.element));
     const auto bytes = static_cast<size_t>(job.b.k * job.element);
-    copies_.resize(static_cast<size_t>(to - from) * step);
+    std::vector<uint8_t>& copies = kept().copies;
+    if (copies.size() < static_cast<size_t>(to - from) * step)
+      copies.resize(static_cast<size_t>(to - from) * step);
     for (int64_t i = from; i < to; ++i) {
-      uint8_t* row = copies_.data() + static_cast<size_t>(i - from) * step;
-      const void* from_row = pointers_[static_cast<size_t>(i)];
+      uint8_t* row = copies.data() + static_cast<size_t>(i - from) * step;
       if (widen) {
-        job.kernel.widen(static_cast<const uint8_t*>(from_row), job.b.k, job.a.is_signed,
+        job.kernel.widen(static_cast<const uint8_t*>(pointers[i]), job.b.k, job.a.is_signed,
                          reinterpret_cast<int16_t*>(row));
       } else {
-        std::memcpy(row, from_row, bytes);
+        std::memcpy(row, pointers[i], bytes);
       }
-      pointers_[static_cast<size_t>(i)] = row;
+      pointers[i] = row;
     }
   }
 
-  std::vector<const void*> pointers_;
-  std::vector<uint8_t> copies_;
+  static constexpr int64_t kFew = 32;
+  const void* few_[kFew];
 };
 
-void run_range(const Job& job, int64_t first_block, int64_t last_block, int64_t first_panel,
-               int64_t last_panel) {
-  thread_local Rows rows;  // grows to what the largest group needs
-  rows.gather(job, first_block, last_block);
-  TileArgs args;
-  args.row_step = rows.row_step;
+// Rows first..last - 1 (from the start of a block) by groups of panels.
+void run_range(const Job& job, int64_t first, int64_t last, int64_t first_group,
+               int64_t last_group) {
+  const Rows rows(job, first, last);
+  const int64_t panel = first_group * job.width;
+  const int64_t count = last - first;
+  StripArgs args;
+  args.rows = rows.table;
   args.taps = job.b.taps;
   args.k = job.b.k_padded;
+  args.b = job.b.panel(panel);
+  args.panel_bytes = static_cast<int64_t>(job.b.panel_bytes);
+  args.row = first;
+  args.row_count = count;
+  args.col = panel * job.kernel.nr;
+  args.col_count = std::min(job.b.n, last_group * job.width * job.kernel.nr) - args.col;
+  args.height = static_cast<int32_t>(job.height);
+  args.short_height = args.height;
+  args.tall_rows = count;
+  if (job.a.table == nullptr) {  // heights that differ by no more than one row
+    const int64_t blocks = ceil_div(count, job.height);
+    args.height = static_cast<int32_t>(ceil_div(count, blocks));
+    args.short_height = args.height - 1;
+    args.tall_rows = (count - blocks * args.short_height) * args.height;
+  }
+  args.panels = static_cast<int32_t>(job.width);
+  args.c = job.c + (first * job.ldc + args.col) * bytes_of(job.epilogue.out);
   args.ldc = job.ldc;
   args.epilogue = &job.epilogue;
-  const int64_t c_bytes = bytes_of(job.epilogue.out);
-  for (int64_t panel = first_panel; panel < last_panel; ++panel) {
-    args.b = job.b.panel(panel);
-    args.col = panel * job.kernel.nr;
-    args.col_count = static_cast<int32_t>(std::min<int64_t>(job.kernel.nr, job.b.n - args.col));
-    for (int64_t block = first_block; block < last_block; ++block) {
-      args.rows = rows.table + (block - first_block) * rows.block_step;
-      args.row = block * job.height;
-      args.row_count = static_cast<int32_t>(std::min(job.height, job.m - args.row));
-      args.c = job.c + (args.row * job.ldc + args.col) * c_bytes;
-      job.tile(args);
-    }
-  }
+  job.strip(args);
 }
 
-// Rows in groups that stay in cache, and columns split further when that leaves threads without
-// work.
+// Rows in parts that stay in cache, and columns split further when that leaves threads without
+// work. In blocks of rows and groups of panels.
 struct Split {
-  int64_t block_step, panel_step;
+  int64_t block_step, group_step;
   bool parallel;
 };
 
 Split split(const Job& job, int64_t threads) {
   const int64_t depth = std::max<int64_t>(1, job.b.taps * job.b.k);
-  const int64_t group_rows =
-      std::clamp<int64_t>(kGroupBytes / (depth * (job.kernel.widen != nullptr ? 2 : job.element)),
-                          4 * job.height, kGroupRows);
-  Split s{std::max<int64_t>(1, std::min(job.blocks, group_rows / job.height)), job.panels, false};
+  const int64_t part_rows =
+      std::clamp<int64_t>(kPartBytes / (depth * (job.kernel.widen != nullptr ? 2 : job.element)),
+                          4 * job.height, kPartRows);
+  Split s{even_part(job.blocks, std::max<int64_t>(1, part_rows / job.height)), job.groups, false};
   if (threads == 1) return s;
   const int64_t macs = job.m * job.b.n * depth;
   const int64_t wanted =
       std::min(macs / (job.b.is_float ? kFloatTaskMacs : kTaskMacs), 4 * threads);
   if (wanted < 2) return s;
   s.parallel = true;
-  int64_t groups = ceil_div(job.blocks, s.block_step);
-  if (groups < wanted)
-    s.panel_step = ceil_div(job.panels, std::min(job.panels, ceil_div(wanted, groups)));
-  const int64_t columns = ceil_div(job.panels, s.panel_step);
-  if (groups * columns < wanted) {
-    groups = std::min(job.blocks, ceil_div(wanted, columns));
-    s.block_step = ceil_div(job.blocks, groups);
-  } else if (groups > 1) {
-    s.block_step = ceil_div(job.blocks,
-                            ceil_div(groups, threads) * threads);  // the same work for every thread
+  int64_t parts = ceil_div(job.blocks, s.block_step);
+  if (parts < wanted)
+    s.group_step = ceil_div(job.groups, std::min(job.groups, ceil_div(wanted, parts)));
+  const int64_t columns = ceil_div(job.groups, s.group_step);
+  if (parts * columns < wanted) {
+    parts = std::min(job.blocks, ceil_div(wanted, columns));
+    s.block_step = ceil_div(job.blocks, parts);
+  } else if (parts > 1) {
+    s.block_step =
+        ceil_div(job.blocks, ceil_div(parts, threads) * threads);  // the same work for every thread
   }
   return s;
 }
@@ -244,13 +288,14 @@ void gemm(const MatrixA& a, const PackedB& b, int64_t m, const Epilogue& epilogu
   Job job(a, b, m, epilogue, c, ldc);
   if (!b.is_float) complete(job, pool);
   const Split s = split(job, pool == nullptr ? 1 : pool->size());
-  const int64_t columns = ceil_div(job.panels, s.panel_step);
+  const int64_t columns = ceil_div(job.groups, s.group_step);
   parallel_for(s.parallel ? pool : nullptr, ceil_div(job.blocks, s.block_step) * columns,
                [&](int64_t task, int) {
                  const int64_t block = task / columns * s.block_step;
-                 const int64_t panel = task % columns * s.panel_step;
-                 run_range(job, block, std::min(job.blocks, block + s.block_step), panel,
-                           std::min(job.panels, panel + s.panel_step));
+                 const int64_t group = task % columns * s.group_step;
+                 run_range(job, block * job.height,
+                           std::min(m, (block + s.block_step) * job.height), group,
+                           std::min(job.groups, group + s.group_step));
                });
 }
 

@@ -117,9 +117,7 @@ void gemm_tile_4x16_f32_neon(const TileArgs& args) {
   finish_f32<R, V>(args, Columns<V>(args.col_count), sums);
 }
 
-using Tile = void (*)(const TileArgs&);
-
-void gemm_s8(const TileArgs& args) {
+void gemm_s8(const StripArgs& args) {
   static constexpr Tile kTiles[kMr][kVectors] = {
       {gemm_tile_4x16_s8_neon<1, 1>, gemm_tile_4x16_s8_neon<1, 2>, gemm_tile_4x16_s8_neon<1, 3>,
        gemm_tile_4x16_s8_neon<1, 4>},
@@ -130,10 +128,11 @@ void gemm_s8(const TileArgs& args) {
       {gemm_tile_4x16_s8_neon<4, 1>, gemm_tile_4x16_s8_neon<4, 2>, gemm_tile_4x16_s8_neon<4, 3>,
        gemm_tile_4x16_s8_neon<4, 4>},
   };
-  kTiles[args.row_count - 1][(args.col_count - 1) / kLanes](args);
+  run_strip(args, kNr,
+            [](int32_t rows, int32_t columns) { return kTiles[rows - 1][(columns - 1) / kLanes]; });
 }
 
-void gemm_f32(const TileArgs& args) {
+void gemm_f32(const StripArgs& args) {
   static constexpr Tile kTiles[kMr][kVectors] = {
       {gemm_tile_4x16_f32_neon<1, 1>, gemm_tile_4x16_f32_neon<1, 2>, gemm_tile_4x16_f32_neon<1, 3>,
        gemm_tile_4x16_f32_neon<1, 4>},
@@ -144,7 +143,8 @@ void gemm_f32(const TileArgs& args) {
       {gemm_tile_4x16_f32_neon<4, 1>, gemm_tile_4x16_f32_neon<4, 2>, gemm_tile_4x16_f32_neon<4, 3>,
        gemm_tile_4x16_f32_neon<4, 4>},
   };
-  kTiles[args.row_count - 1][(args.col_count - 1) / kLanes](args);
+  run_strip(args, kNr,
+            [](int32_t rows, int32_t columns) { return kTiles[rows - 1][(columns - 1) / kLanes]; });
 }
 
 void widen_neon(const uint8_t* a, int64_t k, bool is_signed, int16_t* wide) {
@@ -172,8 +172,8 @@ void row_sums_neon(const uint8_t* a, int64_t k, bool is_signed, int32_t* sum) {
 
 extern const GemmKernels gemm_neon;
 const GemmKernels gemm_neon = {
-    {kMr, kNr, 1, true, gemm_s8, nullptr, widen_neon, row_sums_neon},
-    {kMr, kNr, 1, true, gemm_f32, nullptr, nullptr, nullptr},
+    {kMr, kNr, 1, true, gemm_s8, nullptr, widen_neon, row_sums_neon, {{kMr, 1}}},
+    {kMr, kNr, 1, true, gemm_f32, nullptr, nullptr, nullptr, {{kMr, 1}}},
 };
 
 }  // namespace pycompress

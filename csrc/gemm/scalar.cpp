@@ -7,6 +7,7 @@
 //
 // kr = 1, so that there are no tails in depth; sums are unsigned, so that they wrap as the vector
 // instructions do.
+#include "gemm/strip.inc.h"
 #include "kernels.h"
 
 namespace pycompress {
@@ -109,6 +110,11 @@ void gemm_tile_4x16_f32_scalar(const TileArgs& args) {
   }
 }
 
+template <Tile kTile>
+void gemm_strip(const StripArgs& args) {
+  run_strip(args, kNr, [](int32_t, int32_t) { return kTile; });
+}
+
 void row_sums_scalar(const uint8_t* a, int64_t k, bool is_signed, int32_t* sum) {
   int32_t total = 0;
   for (int64_t i = 0; i < k; ++i) total += is_signed ? static_cast<int8_t>(a[i]) : a[i];
@@ -119,9 +125,24 @@ void row_sums_scalar(const uint8_t* a, int64_t k, bool is_signed, int32_t* sum) 
 
 extern const GemmKernels gemm_scalar;
 const GemmKernels gemm_scalar = {
-    {kMr, kNr, 1, true, gemm_tile_4x16_s8_scalar<0>, gemm_tile_4x16_s8_scalar<0x80>, nullptr,
-     row_sums_scalar},
-    {kMr, kNr, 1, true, gemm_tile_4x16_f32_scalar, nullptr, nullptr, nullptr},
+    {kMr,
+     kNr,
+     1,
+     true,
+     gemm_strip<gemm_tile_4x16_s8_scalar<0>>,
+     gemm_strip<gemm_tile_4x16_s8_scalar<0x80>>,
+     nullptr,
+     row_sums_scalar,
+     {{kMr, 1}}},
+    {kMr,
+     kNr,
+     1,
+     true,
+     gemm_strip<gemm_tile_4x16_f32_scalar>,
+     nullptr,
+     nullptr,
+     nullptr,
+     {{kMr, 1}}},
 };
 
 }  // namespace pycompress

@@ -1,0 +1,72 @@
+// The loop over the tiles of a strip, written once. The including file gives the tiles: functions
+// of one TileArgs, compiled for a number of rows and of vectors of columns.
+#pragma once
+#include "kernels.h"
+
+namespace pycompress {
+namespace {
+
+// One tile: row_count rows by col_count columns over all taps. rows[t * row_step + r] is row r of
+// tap t. Panels are as in StripArgs; `ahead` is how far behind b the bytes lie that will be read
+// next, for tiles that prefetch.
+struct TileArgs {
+  const void* const* rows;
+  int64_t row_step;
+  int64_t taps;
+  int64_t k;
+  const void* b;
+  int64_t panel_bytes;
+  int64_t ahead;
+  int32_t row_count;
+  int32_t col_count;
+  int64_t row;  // of the tile's corner in the whole result
+  int64_t col;
+  void* c;      // the tile's corner
+  int64_t ldc;  // in elements
+  const Epilogue* epilogue;
+};
+
+using Tile = void (*)(const TileArgs& args);
+
+// tile_of(rows, columns) is the tile for that many of both.
+template <typename TileOf>
+[[gnu::always_inline]] inline void run_strip(const StripArgs& strip, int32_t nr,
+                                             const TileOf& tile_of) {
+  const int64_t width = static_cast<int64_t>(strip.panels) * nr;
+  const Out out = strip.epilogue->out;
+  const int64_t element = out == Out::s32 || out == Out::f32 ? 4 : 1;
+  TileArgs tile;
+  tile.row_step = strip.height;
+  tile.taps = strip.taps;
+  tile.k = strip.k;
+  tile.panel_bytes = strip.panel_bytes;
+  tile.ahead = strip.panels * strip.panel_bytes;
+  tile.ldc = strip.ldc;
+  tile.epilogue = strip.epilogue;
+  const char* b = static_cast<const char*>(strip.b);
+  for (int64_t col = 0; col < strip.col_count; col += width, b += tile.ahead) {
+    const int64_t columns = strip.col_count - col;
+    tile.b = b;
+    tile.col = strip.col + col;
+    tile.col_count = static_cast<int32_t>(columns < width ? columns : width);
+    int32_t height = strip.height;
+    Tile run = nullptr;
+    tile.row_count = 0;
+    for (int64_t row = 0; row < strip.row_count; row += height) {
+      if (row >= strip.tall_rows) height = strip.short_height;
+      const int64_t left = strip.row_count - row;
+      const int32_t rows = left < height ? static_cast<int32_t>(left) : height;
+      if (rows != tile.row_count) {
+        tile.row_count = rows;
+        run = tile_of(rows, tile.col_count);
+      }
+      tile.rows = strip.rows + row * strip.taps;
+      tile.row = strip.row + row;
+      tile.c = static_cast<char*>(strip.c) + (row * strip.ldc + col) * element;
+      run(tile);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pycompress
