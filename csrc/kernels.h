@@ -146,12 +146,24 @@ constexpr int64_t int4_record(int64_t block) {
 // = 2 i kr + j in the low half and kr further in the high half.
 constexpr int64_t int4_zeros_bytes(int64_t nr) { return (nr + 63) / 64 * 64; }
 
+// One tile: up to mr rows by one panel.
+struct Int4Args {
+  const void* const* rows;  // the records of each row
+  int64_t blocks, block;    // in depth
+  bool zeros;               // whether the panel has zero points
+  const void* b;
+  int32_t row_count, col_count;
+  int64_t row, col;          // of the tile's corner in the whole result
+  void* c;                   // the tile's corner
+  int64_t ldc;               // in elements
+  const Epilogue* epilogue;  // out is f32, u8 or s8
+};
+
 struct Int4Kernels {
   int32_t mr, nr, kr;
   // k values of a row into records; the last block is filled up with zeros.
   void (*quantize)(const float* a, int64_t k, int64_t block, void* records);
-  // args: rows are records, k counts blocks, taps is 1, out is f32, u8 or s8.
-  void (*tile)(const TileArgs& args, int64_t block, bool zeros);
+  void (*tile)(const Int4Args& args);
 };
 
 // ---- depthwise convolution

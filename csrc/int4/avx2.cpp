@@ -39,7 +39,7 @@ namespace {
 }  // namespace
 }  // namespace pycompress
 
-#include "int4/quantize.inc.h"
+#include "int4/tile.inc.h"
 
 namespace pycompress {
 namespace {
@@ -55,16 +55,17 @@ constexpr int64_t kAhead = 1024;    // bytes of the panel that are asked for ear
 }
 
 template <int R, bool kZeros>
-void gemm_tile_4x8_s4_avx2(const TileArgs& args, int64_t block) {
+void gemm_tile_4x8_s4_avx2(const Int4Args& args) {
   F32 sum[R][1];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) sum[r][0] = F32{};
   const __m256i low_half = _mm256_set1_epi8(0x0f);
+  const int64_t block = args.block;
   const char* b = static_cast<const char*>(args.b);
   const char* a[R];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) a[r] = static_cast<const char*>(args.rows[r]);
-  for (int64_t i = 0; i < args.k; ++i) {
+  for (int64_t i = 0; i < args.blocks; ++i) {
     const __m256 w_scale = _mm256_load_ps(reinterpret_cast<const float*>(b));
     b += kNr * 4;
     I32 acc[R];
@@ -111,19 +112,18 @@ void gemm_tile_4x8_s4_avx2(const TileArgs& args, int64_t block) {
       a[r] += block;
     }
   }
-  finish_f32<R, 1>(args, Columns<1>(args.col_count), sum);
+  finish_f32<R, 1>(corner_of(args), Columns<1>(args.col_count), sum);
 }
 
 template <int R>
-void run(const TileArgs& args, int64_t block, bool zeros) {
-  return zeros ? gemm_tile_4x8_s4_avx2<R, true>(args, block)
-               : gemm_tile_4x8_s4_avx2<R, false>(args, block);
+void run(const Int4Args& args) {
+  return args.zeros ? gemm_tile_4x8_s4_avx2<R, true>(args) : gemm_tile_4x8_s4_avx2<R, false>(args);
 }
 
-void tile(const TileArgs& args, int64_t block, bool zeros) {
-  using Run = void (*)(const TileArgs&, int64_t, bool);
+void tile(const Int4Args& args) {
+  using Run = void (*)(const Int4Args&);
   static constexpr Run kRows[kMr] = {run<1>, run<2>, run<3>, run<4>};
-  kRows[args.row_count - 1](args, block, zeros);
+  kRows[args.row_count - 1](args);
 }
 
 }  // namespace

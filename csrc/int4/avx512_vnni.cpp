@@ -30,7 +30,7 @@ namespace {
 }  // namespace
 }  // namespace pycompress
 
-#include "int4/quantize.inc.h"
+#include "int4/tile.inc.h"
 
 namespace pycompress {
 namespace {
@@ -45,7 +45,7 @@ constexpr int64_t kAhead = 1024;  // bytes of the panel that are asked for early
 }
 
 template <int R, int V, bool kZeros>
-void gemm_tile_6x32_s4_avx512_vnni(const TileArgs& args, int64_t block) {
+void gemm_tile_6x32_s4_avx512_vnni(const Int4Args& args) {
   F32 sum[R][V];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
@@ -53,13 +53,14 @@ void gemm_tile_6x32_s4_avx512_vnni(const TileArgs& args, int64_t block) {
     for (int j = 0; j < V; ++j) sum[r][j] = F32{};
   }
   const __m512i low_half = _mm512_set1_epi8(0x0f);
+  const int64_t block = args.block;
   const char* b = static_cast<const char*>(args.b);
   const char* a[R];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) a[r] = static_cast<const char*>(args.rows[r]);
   int64_t at =
       0;  // in the records: one index for all rows, which leaves registers for their starts
-  for (int64_t i = 0; i < args.k; ++i) {
+  for (int64_t i = 0; i < args.blocks; ++i) {
     const float* scale = reinterpret_cast<const float*>(b);
     const char* zeros = b + kNr * 4;
     b = zeros + (kZeros ? int4_zeros_bytes(kNr) : 0);
@@ -111,23 +112,23 @@ void gemm_tile_6x32_s4_avx512_vnni(const TileArgs& args, int64_t block) {
       }
     }
   }
-  finish_f32<R, V>(args, Columns<V>(args.col_count), sum);
+  finish_f32<R, V>(corner_of(args), Columns<V>(args.col_count), sum);
 }
 
 template <int R>
-void run(const TileArgs& args, int64_t block, bool zeros) {
+void run(const Int4Args& args) {
   if (args.col_count <= kLanes) {
-    return zeros ? gemm_tile_6x32_s4_avx512_vnni<R, 1, true>(args, block)
-                 : gemm_tile_6x32_s4_avx512_vnni<R, 1, false>(args, block);
+    return args.zeros ? gemm_tile_6x32_s4_avx512_vnni<R, 1, true>(args)
+                      : gemm_tile_6x32_s4_avx512_vnni<R, 1, false>(args);
   }
-  return zeros ? gemm_tile_6x32_s4_avx512_vnni<R, 2, true>(args, block)
-               : gemm_tile_6x32_s4_avx512_vnni<R, 2, false>(args, block);
+  return args.zeros ? gemm_tile_6x32_s4_avx512_vnni<R, 2, true>(args)
+                    : gemm_tile_6x32_s4_avx512_vnni<R, 2, false>(args);
 }
 
-void tile(const TileArgs& args, int64_t block, bool zeros) {
-  using Run = void (*)(const TileArgs&, int64_t, bool);
+void tile(const Int4Args& args) {
+  using Run = void (*)(const Int4Args&);
   static constexpr Run kRows[kMr] = {run<1>, run<2>, run<3>, run<4>, run<5>, run<6>};
-  kRows[args.row_count - 1](args, block, zeros);
+  kRows[args.row_count - 1](args);
 }
 
 }  // namespace

@@ -30,12 +30,13 @@ void run_range(const Job& job, int64_t first_row, int64_t last_row, int64_t firs
                int64_t last_panel) {
   const Int4Kernels& kernel = *job.b.set->int4;
   const int64_t element = job.epilogue.out == Out::f32 ? 4 : 1;
-  const void* rows[32];
-  TileArgs args;
+  constexpr int32_t kMost = 32;  // no tile is higher
+  const void* rows[kMost];
+  Int4Args args;
   args.rows = rows;
-  args.row_step = 0;
-  args.taps = 1;
-  args.k = job.b.blocks;
+  args.blocks = job.b.blocks;
+  args.block = job.b.block;
+  args.zeros = job.b.zeros;
   args.ldc = job.ldc;
   args.epilogue = &job.epilogue;
   for (int64_t panel = first_panel; panel < last_panel; ++panel) {
@@ -48,7 +49,7 @@ void run_range(const Job& job, int64_t first_row, int64_t last_row, int64_t firs
       for (int32_t r = 0; r < args.row_count; ++r)
         rows[r] = job.records + (row + r) * job.row_bytes;
       args.c = job.c + (row * job.ldc + args.col) * element;
-      kernel.tile(args, job.b.block, job.b.zeros);
+      kernel.tile(args);
     }
   }
 }

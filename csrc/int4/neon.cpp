@@ -28,7 +28,7 @@ namespace {
 }  // namespace
 }  // namespace pycompress
 
-#include "int4/quantize.inc.h"
+#include "int4/tile.inc.h"
 
 namespace pycompress {
 namespace {
@@ -37,18 +37,19 @@ constexpr int32_t kMr = 4, kNr = 16, kVectors = kNr / kLanes;
 constexpr int64_t kWordDepth = 32;  // k that 16 bits hold
 
 template <int R, bool kZeros>
-void gemm_tile_4x16_s4_neon(const TileArgs& args, int64_t block) {
+void gemm_tile_4x16_s4_neon(const Int4Args& args) {
   F32 sum[R][kVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
     for (int j = 0; j < kVectors; ++j) sum[r][j] = F32{};
   }
+  const int64_t block = args.block;
   const uint8_t* b = static_cast<const uint8_t*>(args.b);
   const char* a[R];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) a[r] = static_cast<const char*>(args.rows[r]);
-  for (int64_t i = 0; i < args.k; ++i) {
+  for (int64_t i = 0; i < args.blocks; ++i) {
     const float* scale = reinterpret_cast<const float*>(b);
     b += kNr * 4;
     I32 acc[R][kVectors];
@@ -112,19 +113,19 @@ void gemm_tile_4x16_s4_neon(const TileArgs& args, int64_t block) {
       }
     }
   }
-  finish_f32<R, kVectors>(args, Columns<kVectors>(args.col_count), sum);
+  finish_f32<R, kVectors>(corner_of(args), Columns<kVectors>(args.col_count), sum);
 }
 
 template <int R>
-void run(const TileArgs& args, int64_t block, bool zeros) {
-  return zeros ? gemm_tile_4x16_s4_neon<R, true>(args, block)
-               : gemm_tile_4x16_s4_neon<R, false>(args, block);
+void run(const Int4Args& args) {
+  return args.zeros ? gemm_tile_4x16_s4_neon<R, true>(args)
+                    : gemm_tile_4x16_s4_neon<R, false>(args);
 }
 
-void tile(const TileArgs& args, int64_t block, bool zeros) {
-  using Run = void (*)(const TileArgs&, int64_t, bool);
+void tile(const Int4Args& args) {
+  using Run = void (*)(const Int4Args&);
   static constexpr Run kRows[kMr] = {run<1>, run<2>, run<3>, run<4>};
-  kRows[args.row_count - 1](args, block, zeros);
+  kRows[args.row_count - 1](args);
 }
 
 }  // namespace

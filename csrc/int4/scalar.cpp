@@ -21,7 +21,7 @@ int32_t sum_lanes(I32 v) { return v[0] + v[1] + v[2] + v[3]; }
 }  // namespace
 }  // namespace pycompress
 
-#include "int4/quantize.inc.h"
+#include "int4/tile.inc.h"
 
 namespace pycompress {
 namespace {
@@ -49,20 +49,20 @@ void add_block(const char* record, const float* scale, const uint8_t* zeros, con
   }
 }
 
-void gemm_tile_4x8_s4_scalar(const TileArgs& args, int64_t block, bool zeros) {
+void gemm_tile_4x8_s4_scalar(const Int4Args& args) {
   for (int32_t r = 0; r < args.row_count; ++r) {
     F32 sum[1][kVectors] = {};
     const uint8_t* b = static_cast<const uint8_t*>(args.b);
     const char* a = static_cast<const char*>(args.rows[r]);
-    for (int64_t i = 0; i < args.k; ++i, a += int4_record(block)) {
+    for (int64_t i = 0; i < args.blocks; ++i, a += int4_record(args.block)) {
       const float* scale = reinterpret_cast<const float*>(b);
       b += kNr * 4;
-      const uint8_t* zero = zeros ? b : nullptr;
-      if (zeros) b += int4_zeros_bytes(kNr);
-      add_block(a, scale, zero, b, block, sum[0]);
-      b += kNr * block / 2;
+      const uint8_t* zero = args.zeros ? b : nullptr;
+      if (args.zeros) b += int4_zeros_bytes(kNr);
+      add_block(a, scale, zero, b, args.block, sum[0]);
+      b += kNr * args.block / 2;
     }
-    TileArgs row = args;
+    TileArgs row = corner_of(args);
     row.row += r;
     row.c = static_cast<char*>(args.c) + r * args.ldc * (args.epilogue->out == Out::f32 ? 4 : 1);
     finish_f32<1, kVectors>(row, Columns<kVectors>(args.col_count), sum);

@@ -1,8 +1,9 @@
-// A row of float32 into records of int8 blocks, written once.
+// What the tiles share, written once: a row of float32 into records of int8 blocks, and where a
+// tile's results go.
 //
-// The including file has included one gemm/columns_<isa>.h and defines largest_lane(I32) and
-// sum_lanes(I32). The magnitudes of floats order like their bits, with infinity and then NaN on
-// top.
+// The including file has included one gemm/columns_<isa>.h and gemm/epilogue.inc.h, and defines
+// largest_lane(I32) and sum_lanes(I32). The magnitudes of floats order like their bits, with
+// infinity and then NaN on top.
 #pragma once
 
 namespace pycompress {
@@ -50,6 +51,17 @@ void quantize_blocks(const float* a, int64_t k, int64_t block, void* records) {
     head.offset = -8 * sum_lanes(total);
     __builtin_memcpy(record, &head, sizeof(head));
   }
+}
+
+// What the epilogue asks of a tile.
+[[gnu::always_inline]] inline TileArgs corner_of(const Int4Args& args) {
+  TileArgs corner = {};
+  corner.row = args.row;
+  corner.col = args.col;
+  corner.c = args.c;
+  corner.ldc = args.ldc;
+  corner.epilogue = args.epilogue;
+  return corner;
 }
 
 }  // namespace
