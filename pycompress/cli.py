@@ -88,6 +88,12 @@ def compress(  # noqa: PLR0917 - typer reads the options from the signature
         list[str] | None, typer.Option(help="A node that stays in float, or a pattern; repeatable.")
     ] = None,
     ranges: Annotated[RangesName, typer.Option(help="How a range is chosen.")] = RangesName.auto,
+    reports: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--report", help="Write a report: one HTML page (.html) or JSON (.json); repeatable."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compress a model to int8 and report what was done."""
@@ -101,6 +107,7 @@ def compress(  # noqa: PLR0917 - typer reads the options from the signature
             exclude=tuple(exclude or ()),
             progress=tell,
             ranges=ranges.value,
+            report=tuple(reports or ()),
         )
     from pycompress.report.text import report_view
 
@@ -108,7 +115,7 @@ def compress(  # noqa: PLR0917 - typer reads the options from the signature
 
 
 @app.command()
-def compare(
+def compare(  # noqa: PLR0917 - typer reads the options from the signature
     a: Annotated[
         Path, typer.Argument(metavar="A", help="The model to hold against, such as the float one.")
     ],
@@ -120,12 +127,16 @@ def compare(
         float | None,
         typer.Option(min=0.0, help="Exit with 1 when cosine agreement falls further below 1."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write the comparison: one HTML page (.html) or JSON (.json)."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run two models on the same inputs and compare answers, sizes and times."""
     with _bad_input(), spinner() as tell:
         tell(f"running {a} and {b}")
-        found = pycompress.compare(a, b, data)
+        found = pycompress.compare(a, b, data, report=report)
     from pycompress.report.text import comparison_view
 
     _show(found.to_dict(), comparison_view(found), as_json=as_json)

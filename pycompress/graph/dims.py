@@ -77,9 +77,11 @@ def quotient(above: Sequence[Dim], below: Sequence[Dim]) -> Dim:
 
 def broadcast(*shapes: Shape | None) -> Shape | None:
     """Return the shape that tensors of these shapes are broadcast to (NumPy's rule)."""
-    known = [s for s in shapes if s is not None]
-    if len(known) < len(shapes) or not known:
+    if None in shapes or not shapes:
         return None
+    known = [s for s in shapes if s is not None]
+    if all(s == known[0] for s in known):
+        return tuple(known[0])
     rank = max(map(len, known))
     padded = [(1,) * (rank - len(s)) + tuple(s) for s in known]
     return tuple(_joined(column) for column in zip(*padded, strict=True))

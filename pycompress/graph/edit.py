@@ -11,6 +11,7 @@ import numpy as np
 
 from pycompress.graph.ir import Graph, Node, Quantized, Value
 from pycompress.graph.names import Names
+from pycompress.graph.shapes import Shapes, infer_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,18 +36,23 @@ class Edit:
 
     def __init__(self, graph: Graph, names: Names | None = None) -> None:
         self.graph = graph
-        self.names = names or Names(graph)
+        self.names = names or Names(graph, late=True)
         self.added: list[Node] = []
         self.refused: dict[Node, str] = {}
         self.version = 0
+        self._shapes: tuple[int, Shapes] | None = None
         self._nodes = dict.fromkeys(graph.nodes)
         self._readers: dict[Value, dict[Node, None]] = {}
         for node in graph.nodes:
             self._register(node)
 
     def _register(self, node: Node) -> None:
+        readers = self._readers
         for value in node.reads():
-            self._readers.setdefault(value, {})[node] = None
+            if value in readers:
+                readers[value][node] = None
+            else:
+                readers[value] = {node: None}
 
     # -- questions
 
@@ -65,6 +71,12 @@ class Edit:
     def readers(self, value: Value) -> list[Node]:
         """Return the nodes that read a value."""
         return list(self._readers.get(value, ()))
+
+    def shapes(self) -> Shapes:
+        """Return the shapes of the graph as it was when its nodes were last written back."""
+        if self._shapes is None or self._shapes[0] != self.version:
+            self._shapes = self.version, infer_shapes(self.graph)
+        return self._shapes[1]
 
     def is_output(self, value: Value) -> bool:
         """Tell whether a value is an output of this graph."""
@@ -228,7 +240,7 @@ def _replace_inside(graph: Graph, old: Value, new: Value) -> None:
 
 def edit_everywhere(graph: Graph, *changes: Callable[[Edit], None]) -> list[Edit]:
     """Apply changes, one after the other, to a graph, in place, and then to its subgraphs."""
-    return list(_edits(graph, Names(graph), changes))
+    return list(_edits(graph, Names(graph, late=True), changes))
 
 
 def _edits(graph: Graph, names: Names, changes: Sequence[Callable[[Edit], None]]) -> Iterator[Edit]:

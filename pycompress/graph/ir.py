@@ -137,8 +137,9 @@ class Node:
     def reads(self) -> list[Value]:
         """Return the values that the node reads, its subgraphs' captures included."""
         found = [v for v in self.inputs if v is not None]
-        for sub in self.subgraphs():
-            found += captures(sub)
+        if self.attrs:
+            for sub in self.subgraphs():
+                found += captures(sub)
         return found
 
     def subgraphs(self) -> list[Graph]:
@@ -184,8 +185,12 @@ class Graph:
 
     def values(self) -> Iterator[Value]:
         """Iterate over every value once: inputs, then what the nodes read and compute."""
-        flow = (v for n in self.nodes for v in [*n.reads(), *n.outputs])
-        yield from dict.fromkeys([*self.inputs, *flow, *self.outputs])
+        found = dict.fromkeys(self.inputs)
+        for node in self.nodes:
+            found.update(dict.fromkeys(node.reads()))
+            found.update(dict.fromkeys(node.outputs))
+        found.update(dict.fromkeys(self.outputs))
+        yield from found
 
     def constants(self) -> Iterator[Value]:
         """Iterate over the constants that this graph reads."""
@@ -227,28 +232,29 @@ class Graph:
         order: list[Node] = []
         done: dict[Node, bool] = {}  # False: on the path that is being walked
         own = set(self.nodes)
-        stack = [
-            (node, False) for node in reversed(list(roots)) if node is not None and node in own
-        ]
+        stack: list[Node | None] = [n for n in reversed(list(roots)) if n in own]
+        path: list[Node] = []  # nodes whose inputs are being walked; None on the stack ends one
         while stack:
-            node, leave = stack.pop()
-            if leave:
+            node = stack.pop()
+            if node is None:
+                node = path.pop()
                 done[node] = True
                 order.append(node)
                 continue
             if node in done:
                 continue
             done[node] = False
-            stack.append((node, True))
-            producers = [v.producer for v in node.reads()]
-            for producer in reversed(producers):
+            path.append(node)
+            stack.append(None)
+            for value in reversed(node.reads()):
+                producer = value.producer
                 if producer is None or producer not in own or done.get(producer, False):
                     continue
                 if producer in done:
                     name = producer.name or producer.output.name
                     msg = f"the graph has a cycle through node '{name}'"
                     raise ValueError(msg)
-                stack.append((producer, False))
+                stack.append(producer)
         self.nodes = order
 
     def fresh(self, stem: str) -> str:

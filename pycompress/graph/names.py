@@ -12,14 +12,26 @@ if TYPE_CHECKING:
 
 
 class Names:
-    """The names that a model uses, and new ones beside them."""
+    """The names that a model uses, and new ones beside them.
 
-    def __init__(self, graph: Graph) -> None:
-        self._taken = set(_names(graph))
+    Parameters
+    ----------
+    graph : Graph
+    late : bool
+        Collect the names when the first new one is asked for: most changes to a graph never ask.
+        Only for a graph whose list of nodes stays as it is until then.
+    """
+
+    def __init__(self, graph: Graph, *, late: bool = False) -> None:
+        self._graph: Graph | None = graph if late else None
+        self._taken: set[str] = set() if late else set(_names(graph))
         self._next: defaultdict[str, int] = defaultdict(int)
 
     def fresh(self, stem: str) -> str:
         """Return `stem`, with a number behind it if need be, and never again."""
+        if self._graph is not None:
+            self._taken.update(_names(self._graph))
+            self._graph = None
         name = stem
         while not name or name in self._taken:
             self._next[stem] += 1

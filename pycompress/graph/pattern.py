@@ -50,6 +50,7 @@ class _Op:
     output: int
     shared: bool
     inputs: tuple[_Op | _Leaf, ...]
+    telling: tuple[tuple[int, _Op | _Leaf], ...]  # inputs that rule places out: products, constants
 
 
 class Match:
@@ -130,7 +131,12 @@ def _compile(pattern: Pattern) -> _Op:
     ops, _, output = ops.partition(":")
     pairs = frozenset(op.rpartition(".")[::2] for op in ops.split("|"))
     inputs = tuple(_compile(p) if isinstance(p, tuple) else _leaf(p) for p in pattern[1:])
-    return _Op(name, frozenset((d, o) for d, o in pairs), int(output or 0), shared, inputs)
+    telling = tuple(
+        (place, item)
+        for place, item in enumerate(inputs)
+        if isinstance(item, _Op) or (item.constant and not item.optional)
+    )
+    return _Op(name, frozenset((d, o) for d, o in pairs), int(output or 0), shared, inputs, telling)
 
 
 def _leaf(item: str | float) -> _Leaf:
@@ -165,16 +171,19 @@ def _may_fit(edit: Edit, op: _Op, node: Node) -> bool:
     if (node.domain, node.op) not in op.ops:
         return False
     values = node.inputs
-    swaps = node.op in _COMMUTES and len(values) == 2
-    for place, item in enumerate(op.inputs):
+    swaps = len(values) == 2 and node.op in _COMMUTES
+    for place, item in op.telling:
         candidates = values if swaps else values[place : place + 1]
-        if isinstance(item, _Op):
-            producers = [edit.producer(v) for v in candidates]
-            if not any(p is not None and _may_fit(edit, item, p) for p in producers):
-                return False
-            continue
-        known = any(v is not None and v.const is not None for v in candidates)
-        if item.constant and not item.optional and not known:
+        for value in candidates:
+            if value is None:
+                continue
+            if isinstance(item, _Op):
+                producer = edit.producer(value)
+                if producer is not None and _may_fit(edit, item, producer):
+                    break
+            elif value.const is not None:
+                break
+        else:
             return False
     return True
 

@@ -46,7 +46,7 @@ class Rewrite:
     decisions: list[Decision]
 
 
-def to_formats(graph: Graph) -> Rewrite:
+def to_formats(graph: Graph, *, in_place: bool = False) -> Rewrite:
     """Bring every node that fits one into its preset format; the model computes the same as before.
 
     Float models, and those that a quantizer wrote (QDQ, QOperator, DynamicQuantizeLinear), are
@@ -55,21 +55,22 @@ def to_formats(graph: Graph) -> Rewrite:
     Parameters
     ----------
     graph : Graph
-        Best after `simplify`. It is not changed. A graph already in preset formats comes back as it
-        is.
+        Best after `simplify`. A graph already in preset formats comes back as it is.
+    in_place : bool
+        Change `graph` itself; it is left alone otherwise.
     """
-    graph = graph.copy()
-    edit_everywhere(graph, _unify)
-    infer_shapes(graph)  # of what the operators of other domains have become
+    graph = graph if in_place else graph.copy()
     refused: dict[Node, str] = {}
 
     def change(edit: Edit) -> None:
+        if edit.version:  # shapes of what the operators of other domains have become
+            infer_shapes(edit.graph)
         for stage in FORMAT_STAGES:
             apply_rules(edit, stage)
         restore(edit)
         refused.update(edit.refused)
 
-    edits = edit_everywhere(graph, change)
+    edits = edit_everywhere(graph, _unify, change)
     infer_shapes(graph)
     nodes = [n for edit in edits for n in edit.graph.nodes]
     return Rewrite(graph, [_decision(n, refused) for n in nodes])

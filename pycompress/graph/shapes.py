@@ -59,14 +59,15 @@ class Shapes:
         for value, shape in zip(node.outputs, found, strict=False):
             if shape is not None:
                 self._shapes[value] = value.shape = _merged(shape, value.shape)
-        content = size_rules.content(self, node)
-        if content is not None and len(content) <= _LARGEST_CONTENT:
-            self._contents[node.output] = content
+        if node.op in size_rules.OPS and not node.domain:
+            content = size_rules.content(self, node)
+            if content is not None and len(content) <= _LARGEST_CONTENT:
+                self._contents[node.output] = content
 
 
 def _merged(found: Shape, declared: Shape | None) -> Shape:
     """Prefer fixed sizes, then what was worked out here, then what the model says."""
-    if declared is None or len(declared) != len(found):
+    if declared is None or found == declared or len(declared) != len(found):
         return found
     pairs = zip(found, declared, strict=True)
     return tuple(d if isinstance(d, int) or f is None else f for f, d in pairs)

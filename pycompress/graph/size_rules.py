@@ -15,9 +15,8 @@ Rule: TypeAlias = Callable[["Shapes", "Node"], "tuple[Dim, ...] | None"]
 
 
 def content(shapes: Shapes, node: Node) -> tuple[Dim, ...] | None:
-    """Return what a node's output holds, when that is a few sizes."""
-    rule = _CONTENTS.get(node.op) if node.domain == "" else None
-    return None if rule is None else rule(shapes, node)
+    """Return what the output of a node with one of `OPS` holds, when that is a few sizes."""
+    return _CONTENTS[node.op](shapes, node)
 
 
 def _shape_content(shapes: Shapes, node: Node) -> tuple[Dim, ...] | None:
@@ -87,3 +86,6 @@ _CONTENTS: dict[str, Rule] = {
     "Slice": _sliced,
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _combined),
 }
+
+OPS = frozenset(_CONTENTS)
+"""Standard operators that may compute sizes."""

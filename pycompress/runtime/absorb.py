@@ -36,19 +36,19 @@ class Form:
 
 
 def absorb(graph: Graph) -> Graph:
-    """Return `graph` with integer operators in the native domain between its Q and DQ nodes.
+    """Return `graph`, changed: integer operators between its Q and DQ nodes, natively.
 
     Parameters
     ----------
     graph : Graph
-        In preset formats, opset 18 or later. It is not changed.
+        In preset formats, opset 18 or later.
 
     Notes
     -----
     ONNX QuantizeLinear and DequantizeLinear (opset 10 and later) with a constant scalar scale and
     zero point, 8 bits. Others stay.
     """
-    return _Absorber(graph.copy()).run()
+    return _Absorber(graph).run()
 
 
 class _Absorber:

@@ -22,13 +22,12 @@ _KEYS_LAST = [0, 2, 3, 1]
 
 
 def fuse_attention(graph: Graph) -> Graph:
-    """Return `graph` with a native ``attention`` in place of what spells one.
+    """Return `graph`, changed: a native ``attention`` in place of what spells one.
 
     Notes
     -----
     softmax(alpha * Q K' + mask) V, in float32. What stands between must not be read by others.
     """
-    graph = graph.copy()
     readers = graph.consumers()
     outputs = set(graph.outputs)
     nodes = []

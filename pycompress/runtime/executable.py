@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from pycompress.graph import simplify, to_formats
 from pycompress.graph.ir import Graph, Node, Value
+from pycompress.graph.passes import SIMPLIFIED
 from pycompress.runtime.absorb import absorb
 from pycompress.runtime.attention import fuse_attention
 from pycompress.runtime.dtypes import infer, widen_halves
@@ -28,11 +29,15 @@ if TYPE_CHECKING:
 
 
 def prepare(graph: Graph) -> Graph:
-    """Return `graph` as the engine wants it: preset formats, integers absorbed, channels last."""
+    """Return `graph` as the engine wants it: preset formats, integers absorbed, channels last.
+
+    It is the caller's no longer: its nodes and values are changed.
+    """
     graph = widen_halves(graph)
-    if not any(node.is_preset() for node in graph.nodes):  # whoever made those has simplified it
-        graph = simplify(graph)
-    graph = to_formats(graph).graph
+    # Whoever made preset nodes has simplified the graph.
+    if SIMPLIFIED not in graph.metadata and not any(node.is_preset() for node in graph.nodes):
+        graph = simplify(graph, in_place=True)
+    graph = to_formats(graph, in_place=True).graph
     graph = absorb(graph)
     infer(graph)
     graph = fuse_attention(fuse(graph))
@@ -46,7 +51,7 @@ def build(graph: Graph, threads: int, fallbacks: dict[str, str]) -> Executable:
     Parameters
     ----------
     graph : Graph
-        As a reader gives it, or rewritten already.
+        As a reader gives it, or rewritten already. It is changed.
     threads : int
     fallbacks : dict
         Operators that run through onnx.reference, and why; filled in. Each is warned of when it is
@@ -82,7 +87,8 @@ def _branch_step(node: Node, graph: Graph, threads: int, fallbacks: dict[str, st
     def branch(key: str) -> Executable:
         part: Graph = node.attrs[key]
         whole = Graph(part.name, inputs, part.outputs, part.nodes, graph.opset, graph.opsets)
-        executable = build(whole, threads, fallbacks)
+        # A copy: what it captures is not an input of the graph around it.
+        executable = build(whole.copy(), threads, fallbacks)
         for mine, theirs in zip(node.outputs, executable.outputs, strict=True):
             mine.dtype = cast("Value", theirs).dtype if mine.dtype is None else mine.dtype
         return executable

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def fuse(graph: Graph) -> Graph:
-    """Return `graph` with ``MatMul(a * c, b)`` and ``MatMul(a, b) * c`` as a MatMul with `alpha`.
+    """Return `graph`, changed: ``MatMul(a * c, b)`` and ``MatMul(a, b) * c`` have an `alpha`.
 
     A Gemm that is left (its operands are both computed) becomes a MatMul and an Add.
 
@@ -23,7 +23,6 @@ def fuse(graph: Graph) -> Graph:
     c is a float32 scalar constant, by Mul or by Div. The product is scaled once instead of its
     operand: float32 rounding apart, the same.
     """
-    graph = graph.copy()
     graph.nodes = [part for node in graph.nodes for part in _product(node)]
     readers = graph.consumers()
     for node in list(graph.nodes):

@@ -53,15 +53,15 @@ def channels_last(rank: int) -> Perm:
 
 
 def to_channels_last(graph: Graph, refusal: Callable[[Node], str | None]) -> Graph:
-    """Return `graph` with its layout-bound nodes channels last, in the native domain.
+    """Return `graph`, changed: its layout-bound nodes are channels last, in the native domain.
 
     Parameters
     ----------
     graph : Graph
-        After absorption. It is not changed.
+        After absorption.
     refusal : tells why the engine cannot run a node, or None; what it refuses stays as it is.
     """
-    return Layout(graph.copy(), refusal).run()
+    return Layout(graph, refusal).run()
 
 
 class Layout:

@@ -48,6 +48,20 @@ def test_the_written_model_runs_elsewhere_and_agrees(cnn, tmp_path, mode):
         assert cosine(reference(feed)[0], ours.run(None, feed)[0]) > 0.99
 
 
+def test_a_session_does_not_simplify_what_compress_has_simplified(cnn, tmp_path, monkeypatch):
+    target = tmp_path / "int8.onnx"
+    pycompress.compress(cnn, target, images(8))
+    feed = images(1, seed=3)[0]
+    marked = pycompress.InferenceSession(target).run(None, feed)
+    bare = onnx.load(target)
+    del bare.metadata_props[:]
+    np.testing.assert_array_equal(marked, pycompress.InferenceSession(bare).run(None, feed))
+    monkeypatch.delattr("pycompress.runtime.executable.simplify")
+    pycompress.InferenceSession(target)
+    with pytest.raises(NameError, match="simplify"):
+        pycompress.InferenceSession(bare)
+
+
 def test_auto_keeps_sequences_dynamic_and_convolutions_static(cnn, text, tmp_path):
     report = pycompress.compress(cnn, tmp_path / "a.onnx", images(8))
     assert {c.precision for c in report.choices if c.format == "conv"} == {"static"}

@@ -36,8 +36,19 @@ PASSES: tuple[Callable[[Edit], None], ...] = (
 """What `simplify` does, in order."""
 
 
-def simplify(graph: Graph) -> Graph:
-    """Return a graph that computes the same with less."""
-    graph = graph.copy()
+SIMPLIFIED = "pycompress.simplified"
+"""Key in the metadata of a file whose graph `simplify` has been over: nothing is left to find."""
+
+
+def simplify(graph: Graph, *, in_place: bool = False) -> Graph:
+    """Return a graph that computes the same with less.
+
+    Parameters
+    ----------
+    graph : Graph
+    in_place : bool
+        Change `graph` itself; it is left alone otherwise.
+    """
+    graph = graph if in_place else graph.copy()
     edit_everywhere(graph, *PASSES)
     return graph

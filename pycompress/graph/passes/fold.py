@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pycompress.graph.evaluate import can_evaluate, evaluate
-from pycompress.graph.shapes import infer_shapes
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
@@ -25,7 +24,7 @@ def fold_constants(edit: Edit) -> None:
     away with the node (Transpose of a weight does, Expand of a number or Transpose of a weight that
     others read does not). DequantizeLinear stays: the integers are the smaller form.
     """
-    shapes = infer_shapes(edit.graph)
+    shapes = edit.shapes()
     for node in edit.nodes():
         if not edit.owns(node) or any(edit.is_output(v) for v in node.outputs):
             continue

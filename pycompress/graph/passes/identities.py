@@ -8,7 +8,6 @@ import numpy as np
 
 from pycompress.graph.dims import broadcast
 from pycompress.graph.edit import Edit
-from pycompress.graph.shapes import infer_shapes
 
 if TYPE_CHECKING:
     from pycompress.graph.ir import Node, Shape, Value
@@ -19,7 +18,7 @@ _MOVES_NOTHING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
 def drop_identities(edit: Edit) -> None:
     """Let readers of Identity and the like read the input itself; join chains of moves."""
-    shapes = infer_shapes(edit.graph)
+    shapes = edit.shapes()
     for node in edit.nodes():
         if not edit.owns(node) or node.domain:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from onnx import AttributeProto, defs
 
 from pycompress.graph.ir import Graph, Node, Value
 from pycompress.readers.errors import ModelError
-from pycompress.readers.onnx.tensors import dtype_of
+from pycompress.readers.onnx.tensors import DTYPES, dtype_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,10 +50,10 @@ class _Builder:
             msg = f"graph '{proto.name}' has sparse initializers, which are not supported"
             raise ModelError(msg)
         infos = [*proto.value_info, *proto.output, *proto.input]
-        _check_text(*(t.name for t in proto.initializer), *(v.name for v in infos), proto.name)
         types = {v.name: v for v in infos}
-        local: dict[str, Value] = {}
         constants = {t.name: t for t in proto.initializer}
+        _check_text(*constants, *types, proto.name)
+        local: dict[str, Value] = {}
         if len(constants) != len(proto.initializer):
             msg = f"graph '{proto.name}' has two initializers of one name"
             raise ModelError(msg)
@@ -63,8 +64,9 @@ class _Builder:
         inputs = [self._typed(local, v.name, types) for v in proto.input if v.name not in constants]
         wired = []
         for node in proto.node:
-            _check_text(node.op_type, node.domain, node.name, *node.input, *node.output)
-            if node.op_type == "Constant" and node.domain in {"", "ai.onnx"}:
+            op, domain = node.op_type, node.domain
+            _check_text(op, domain, node.name, *node.input, *node.output)
+            if op == "Constant" and domain in {"", "ai.onnx"}:
                 array = self._constant(node)
                 name = node.output[0]
                 self._define(local, name, Value(name, array.dtype, array.shape, array))
@@ -109,38 +111,33 @@ class _Builder:
         return Value(name)
 
     def _node(self, proto: NodeProto, outputs: list[Value], scope: dict[str, Value]) -> Node:
-        domain = "" if proto.domain == "ai.onnx" else proto.domain
-        what = f"node '{proto.name or (proto.output[0] if proto.output else '')}' ({proto.op_type})"
+        op, domain, name = proto.op_type, proto.domain, proto.name
+        domain = "" if domain == "ai.onnx" else domain
+        read = proto.input
+        try:
+            inputs = [scope[v] if v else None for v in read]
+        except KeyError:
+            inputs = [_look_up(scope, v, f"{_what(proto)} reads") if v else None for v in read]
+        attrs = {a.name: self._attribute(a, scope, proto) for a in proto.attribute}
+        if attrs:
+            _check_text(*attrs)
         if domain == "":
-            _check_arity(proto, self.opset, what)
-        inputs = [_look_up(scope, name, f"{what} reads") if name else None for name in proto.input]
-        _check_text(*(a.name for a in proto.attribute))
-        attrs = {a.name: self._attribute(a, scope, what) for a in proto.attribute}
+            _check_arity(proto, len(inputs), len(outputs), attrs, self.opset)
         metadata = {
             p.key: p.value for p in getattr(proto, "metadata_props", ())
         }  # onnx before 1.16: none
-        return Node(proto.op_type, inputs, outputs, attrs, domain, proto.name, metadata)
+        return Node(op, inputs, outputs, attrs, domain, name, metadata)
 
-    def _attribute(self, proto: AttributeProto, scope: dict[str, Value], what: str) -> Any:  # noqa: ANN401
-        match proto.type:
-            case AttributeProto.INT:
-                return proto.i
-            case AttributeProto.FLOAT:
-                return proto.f
-            case AttributeProto.STRING:
-                return _text(proto.s)
-            case AttributeProto.INTS:
-                return list(proto.ints)
-            case AttributeProto.FLOATS:
-                return list(proto.floats)
-            case AttributeProto.STRINGS:
-                return [_text(s) for s in proto.strings]
-            case AttributeProto.TENSOR:
-                return self.tensors.array(proto.t, f"{what}: attribute '{proto.name}'")
-            case AttributeProto.GRAPH:
-                return self.graph(proto.g, scope)
+    def _attribute(self, proto: AttributeProto, scope: dict[str, Value], node: NodeProto) -> Any:  # noqa: ANN401
+        plain = _PLAIN_ATTRIBUTES.get(proto.type)
+        if plain is not None:
+            return plain(proto)
+        if proto.type == AttributeProto.TENSOR:
+            return self.tensors.array(proto.t, f"{_what(node)}: attribute '{proto.name}'")
+        if proto.type == AttributeProto.GRAPH:
+            return self.graph(proto.g, scope)
         kind = AttributeProto.AttributeType.Name(proto.type)
-        msg = f"{what}: attribute '{proto.name}' is of the unsupported kind {kind}"
+        msg = f"{_what(node)}: attribute '{proto.name}' is of the unsupported kind {kind}"
         raise ModelError(msg)
 
     def _constant(self, proto: NodeProto) -> np.ndarray:
@@ -186,24 +183,46 @@ def _text(raw: bytes) -> str | bytes:
         return raw
 
 
+_PLAIN_ATTRIBUTES: dict[int, Callable[[AttributeProto], Any]] = {
+    AttributeProto.INT: lambda proto: proto.i,
+    AttributeProto.FLOAT: lambda proto: proto.f,
+    AttributeProto.STRING: lambda proto: _text(proto.s),
+    AttributeProto.INTS: lambda proto: list(proto.ints),
+    AttributeProto.FLOATS: lambda proto: list(proto.floats),
+    AttributeProto.STRINGS: lambda proto: [_text(s) for s in proto.strings],
+}
+"""What reads an attribute that holds no tensor and no graph."""
+
+
+def _what(proto: NodeProto) -> str:
+    """Return what errors call a node."""
+    name = proto.name or (proto.output[0] if proto.output else "")
+    return f"node '{name}' ({proto.op_type})"
+
+
 def _type(info: ValueInfoProto) -> tuple[np.dtype[Any] | None, Shape | None]:
-    if not info.type.HasField("tensor_type"):  # a sequence, an optional: nothing that we look into
+    kind = info.type
+    if not kind.HasField("tensor_type"):  # a sequence, an optional: nothing that we look into
         return None, None
-    tensor = info.type.tensor_type
-    dtype = dtype_of(tensor.elem_type, f"value '{info.name}'") if tensor.elem_type else None
+    tensor = kind.tensor_type
+    code = tensor.elem_type
+    dtype = DTYPES.get(code)
+    if dtype is None and code:
+        dtype = dtype_of(code, f"value '{info.name}'")
     if not tensor.HasField("shape"):
         return dtype, None
-    return dtype, tuple(_dim(d, info.name) for d in tensor.shape.dim)
+    return dtype, tuple([_dim(d, info) for d in tensor.shape.dim])
 
 
-def _dim(dim: Any, name: str) -> Dim:  # noqa: ANN401
+def _dim(dim: Any, info: ValueInfoProto) -> Dim:  # noqa: ANN401
+    size = dim.dim_value
+    if 0 < size <= _LARGEST_DIM:
+        return int(size)
     if dim.HasField("dim_value"):
-        if not -1 <= dim.dim_value <= _LARGEST_DIM:
-            msg = f"value '{name}' has a dimension of {dim.dim_value}"
+        if not -1 <= size <= _LARGEST_DIM:
+            msg = f"value '{info.name}' has a dimension of {size}"
             raise ModelError(msg)
-        return (
-            None if dim.dim_value < 0 else int(dim.dim_value)
-        )  # some exporters write -1 for "any"
+        return None if size < 0 else 0  # some exporters write -1 for "any"
     symbol = dim.dim_param
     _check_text(symbol)
     return None if symbol.startswith(("?", "-")) or not symbol else str(symbol)  # others write "?"
@@ -227,22 +246,24 @@ def _check_order(graph: Graph) -> None:
         raise ModelError(str(error)) from None
 
 
-def _check_arity(proto: NodeProto, opset: int, what: str) -> None:
+def _check_arity(
+    proto: NodeProto, inputs: int, outputs: int, attrs: Iterable[str], opset: int
+) -> None:
     limits = _schema(proto.op_type, opset)
     if limits is None:
-        msg = f"{what}: opset {opset} has no operator '{proto.op_type}'"
+        msg = f"{_what(proto)}: opset {opset} has no operator '{proto.op_type}'"
         raise ModelError(msg)
     least_in, most_in, most_out, required = limits
-    if not least_in <= len(proto.input) <= most_in:
+    if not least_in <= inputs <= most_in:
         wanted = f"{least_in}" if least_in == most_in else f"{least_in} to {most_in}"
-        msg = f"{what} has {len(proto.input)} inputs; '{proto.op_type}' takes {wanted}"
+        msg = f"{_what(proto)} has {inputs} inputs; '{proto.op_type}' takes {wanted}"
         raise ModelError(msg)
-    if not 1 <= len(proto.output) <= most_out:
-        msg = f"{what} has {len(proto.output)} outputs; '{proto.op_type}' makes 1 to {most_out}"
+    if not 1 <= outputs <= most_out:
+        msg = f"{_what(proto)} has {outputs} outputs; '{proto.op_type}' makes 1 to {most_out}"
         raise ModelError(msg)
-    missing = required.difference(a.name for a in proto.attribute)
+    missing = required.difference(attrs) if required else ()
     if missing:
-        msg = f"{what} lacks the attribute '{min(missing)}'"
+        msg = f"{_what(proto)} lacks the attribute '{min(missing)}'"
         raise ModelError(msg)
 
 

@@ -90,9 +90,10 @@ class Tensors:
             When the type is not supported, a dim is negative, or there are not just as many bytes
             as the dims ask for.
         """
-        dtype = dtype_of(tensor.data_type, what)
+        code = tensor.data_type
+        dtype = DTYPES[code] if code in DTYPES else dtype_of(code, what)
         dims = tuple(tensor.dims)
-        if any(d < 0 for d in dims):
+        if dims and min(dims) < 0:
             msg = f"{what} has a negative dimension: {list(dims)}"
             raise ModelError(msg)
         if tensor.data_location == TensorProto.EXTERNAL:
