@@ -13,6 +13,7 @@ __all__: list[str] = [
     "Activation",
     "Output",
     "PackedConvolution",
+    "PackedInt4",
     "PackedWeights",
     "Program",
     "absmax",
@@ -21,8 +22,10 @@ __all__: list[str] = [
     "binary",
     "checksum",
     "dequantize",
+    "gemm_int4",
     "gemm_tile",
     "get_num_threads",
+    "int4_tile",
     "isa",
     "layer_norm",
     "limit_peaks",
@@ -31,6 +34,7 @@ __all__: list[str] = [
     "max_q8",
     "pack",
     "pack_conv",
+    "pack_int4",
     "program_ops",
     "qconv",
     "qgemm",
@@ -65,6 +69,21 @@ class PackedWeights:
     def nbytes(self) -> int: ...
     @property
     def scale(self) -> typing.Any: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+class PackedInt4:
+    """
+    4-bit weights [K, N] in the panels of one instruction set.
+    """
+
+    def __repr__(self) -> str: ...
+    @property
+    def block(self) -> int: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def nbytes(self) -> int: ...
     @property
     def shape(self) -> tuple[int, int]: ...
 
@@ -173,12 +192,18 @@ def dequantize(
     axis: typing.SupportsInt | typing.SupportsIndex | None,
     out: typing.Any,
 ) -> numpy.ndarray: ...
+def gemm_int4(a: numpy.ndarray, packed: PackedInt4, out: typing.Any) -> numpy.ndarray: ...
 def gemm_tile(isa: str = "", is_float: bool = False) -> tuple[int, int, int]:
     """
     Most rows, most columns and the depth step of an instruction set's tiles.
     """
 
 def get_num_threads() -> int: ...
+def int4_tile(isa: str = "") -> tuple[int, int]:
+    """
+    Rows and columns of an instruction set's tile of 4-bit weights.
+    """
+
 def isa() -> str: ...
 def layer_norm(
     x: numpy.ndarray,
@@ -219,6 +244,16 @@ def pack_conv(
     groups: typing.SupportsInt | typing.SupportsIndex,
     isa: str = "",
 ) -> PackedConvolution: ...
+def pack_int4(
+    data: numpy.ndarray,
+    scale: numpy.ndarray,
+    zero_point: typing.Any,
+    k: typing.SupportsInt | typing.SupportsIndex,
+    n: typing.SupportsInt | typing.SupportsIndex,
+    block: typing.SupportsInt | typing.SupportsIndex,
+    bias: typing.Any = None,
+    isa: str = "",
+) -> PackedInt4: ...
 def program_ops() -> list[str]:
     """
     Names of the operators that a Program can run.

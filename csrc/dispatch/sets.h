@@ -11,17 +11,18 @@ extern const DepthwiseKernels depthwise_scalar, depthwise_avx2, depthwise_avx512
     depthwise_neon;
 extern const QuantizeKernels quantize_scalar, quantize_avx2, quantize_avx512, quantize_neon;
 extern const PointwiseKernels pointwise_scalar, pointwise_avx2, pointwise_avx512, pointwise_neon;
+extern const Int4Kernels int4_scalar, int4_avx2, int4_avx512_vnni, int4_neon;
 
 // clang-format off
 inline const KernelSet kAllSets[] = {
-//  name           needs                            gemm               depthwise          quantize          pointwise
+//  name           needs                            gemm               depthwise          quantize           pointwise          int4
 #if defined(__x86_64__) || defined(_M_X64)
-    {"avx512_vnni", kAvx2 | kAvx512 | kAvx512Vnni,  &gemm_avx512_vnni, &depthwise_avx512_vnni, &quantize_avx512, &pointwise_avx512},
-    {"avx2",        kAvx2,                          &gemm_avx2,          &depthwise_avx2,   &quantize_avx2,   &pointwise_avx2},
+    {"avx512_vnni", kAvx2 | kAvx512 | kAvx512Vnni,  &gemm_avx512_vnni, &depthwise_avx512_vnni, &quantize_avx512, &pointwise_avx512, &int4_avx512_vnni},
+    {"avx2",        kAvx2,                          &gemm_avx2,          &depthwise_avx2,   &quantize_avx2,   &pointwise_avx2, &int4_avx2},
 #elif defined(__aarch64__) || defined(_M_ARM64)
-    {"neon",        kNeon,                          &gemm_neon,          &depthwise_neon,   &quantize_neon,   &pointwise_neon},
+    {"neon",        kNeon,                          &gemm_neon,          &depthwise_neon,   &quantize_neon,   &pointwise_neon, &int4_neon},
 #endif
-    {"scalar",      kNone,                          &gemm_scalar,      &depthwise_scalar, &quantize_scalar, &pointwise_scalar},
+    {"scalar",      kNone,                          &gemm_scalar,      &depthwise_scalar, &quantize_scalar, &pointwise_scalar, &int4_scalar},
 };
 // clang-format on
 

@@ -89,7 +89,7 @@ def test_loading_an_object_runs_no_code_of_it(path):
 
 
 @pytest.mark.parametrize(
-    "path", [o for o in objects() if re.match("(gemm|limits)/(?!scalar)", o.id)]
+    "path", [o for o in objects() if re.match("(gemm|int4|limits)/(?!scalar)", o.id)]
 )
 def test_inner_loops_of_tiles_stay_in_registers(path):
     """A tile whose accumulators live in memory is many times slower, and as right as ever."""
