@@ -123,7 +123,8 @@ def kernel_cases():
 
 def model_cases():
     """Sessions over quantized models, as another tool would have written them."""
-    from tests.runtime.test_integer_models import TYPES, qdq_cnn  # noqa: PLC0415 (needs onnx)
+    # Here, because the tests of the kernels run without onnx.
+    from tests.runtime.test_integer_models import TYPES, qdq_cnn
 
     for dtype in TYPES:
 
