@@ -36,6 +36,8 @@ uint32_t cpu_features() {
   if ((found & kAvx2) != 0 && (state & kZmm) == kZmm && (ebx & avx512) == avx512) {
     found |= kAvx512;
     if ((ecx & (1u << 11)) != 0) found |= kAvx512Vnni;
+    if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1u << 5)) != 0)
+      found |= kAvx512Bf16;
   }
   return found;
 }

@@ -60,11 +60,4 @@ unset PYTHONHOME
 found=$(cd / && arm64 -c "from pycompress import _core; print(_core.isa())")
 [ "$found" = neon ] || { echo "cortex-a72 chose '$found', not 'neon'"; exit 1; }
 echo "== the kernel tests on cortex-a72 (no dot product instructions): chooses $found"
-# A known difference, not yet explained: one value of one scale of 300 (CHANGELOG, Known).
-known=(--deselect "tests/test_quantize.py::test_every_decision_of_random_scales[neon]")
-# Convolution on NEON is compiled here and not yet proven.
-proven=()
-for tests in "${kernel_tests[@]}"; do
-  [[ $tests == *test_conv* ]] || proven+=("$tests")
-done
-arm64 -m pytest -q -p no:cacheprovider "${proven[@]}" "${known[@]}" "$@"
+arm64 -m pytest -q -p no:cacheprovider "${kernel_tests[@]}" "$@"
