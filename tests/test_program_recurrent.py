@@ -159,13 +159,14 @@ def by_rows(x):
     return (np.clip(np.rint(x / scale) + zero, 0, 255) - zero) * scale
 
 
+@pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
 @pytest.mark.parametrize("width", [5, 64])
 @pytest.mark.parametrize("lengths", [[6, 6, 6], [6, 2, 0]])
 @pytest.mark.parametrize(
     ("cell", "own"), [("LSTM", {}), ("GRU", {}), ("GRU", {"linear_before_reset": 1})]
 )
-def test_int8_weights_meet_rows_quantized_by_their_range(isa, cell, own, lengths, width, direction):
+def test_int8_weights_meet_rows_quantized_by_their_range(cell, own, lengths, width, direction):
     gates, step, states = (4, lstm_step, 2) if cell == "LSTM" else (3, gru_step, 1)
     directions, steps, batch, hidden = 1 + (direction == "bidirectional"), 6, 3, 33
     rows = gates * hidden
