@@ -2,6 +2,7 @@
 #include "bf16/bf16.h"
 
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
 #include "bindings/arrays.h"
 #include "bindings/families.h"
@@ -133,7 +134,10 @@ void bind_bf16(py::module_& module) {
   py::class_<PackedBf16Convolution>(module, "PackedBf16Convolution",
                                     "bfloat16 filters [O, I, k...] in the panels of one kernel.")
       .def_property_readonly(
-          "shape", [](const PackedBf16Convolution& k) { return py::tuple(py::cast(k.shape)); })
+          "shape",
+          [](const PackedBf16Convolution& k) {
+            return py::typing::Tuple<int64_t, py::ellipsis>(py::tuple(py::cast(k.shape)));
+          })
       .def_property_readonly(
           "isa",
           [](const PackedBf16Convolution& k) { return std::string(k.conv.panels.kernel->name); })
