@@ -166,6 +166,25 @@ struct Int4Kernels {
   void (*tile)(const Int4Args& args);
 };
 
+// ---- bf16
+// ----------------------------------------------------------------------------------------------------
+
+// C = A . B, float32 in and out, of operands rounded to bfloat16 (the upper half of a float32,
+// half to even) and sums in float32. Float results: held to a tolerance. Denormal numbers may count
+// as 0.
+//
+// A is rounded by `round`, k values of a row at a time: into bfloat16, or into float32 where the
+// CPU has no instruction for bfloat16 and the tile widens B as it loads it. Panels of B are as in
+// StripArgs, of bfloat16.
+struct Bf16Kernel {
+  const char* name;
+  int32_t mr, nr, kr;
+  int32_t a_bytes;  // of an element of A as the tile reads it
+  void (*round)(const float* a, int64_t k, void* rounded);
+  void (*strip)(const StripArgs& args);
+  TileShape shapes[4];  // as in GemmKernel
+};
+
 // ---- depthwise convolution
 // ----------------------------------------------------------------------------------
 

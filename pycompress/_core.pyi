@@ -12,6 +12,7 @@ import numpy
 __all__: list[str] = [
     "Activation",
     "Output",
+    "PackedBf16",
     "PackedConvolution",
     "PackedInt4",
     "PackedWeights",
@@ -19,9 +20,12 @@ __all__: list[str] = [
     "absmax",
     "add_q8",
     "available_isas",
+    "bf16_isa",
+    "bf16_tile",
     "binary",
     "checksum",
     "dequantize",
+    "gemm_bf16",
     "gemm_int4",
     "gemm_tile",
     "get_num_threads",
@@ -33,6 +37,7 @@ __all__: list[str] = [
     "linear",
     "max_q8",
     "pack",
+    "pack_bf16",
     "pack_conv",
     "pack_int4",
     "program_ops",
@@ -52,6 +57,19 @@ __all__: list[str] = [
     "unary",
     "use_isa",
 ]
+
+class PackedBf16:
+    """
+    bfloat16 weights [K, N] in the panels of one kernel.
+    """
+
+    def __repr__(self) -> str: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
 
 class PackedWeights:
     """
@@ -177,6 +195,16 @@ def add_q8(
     out: typing.Any = None,
 ) -> numpy.ndarray: ...
 def available_isas() -> list[str]: ...
+def bf16_isa() -> str:
+    """
+    The bf16 kernel of the instruction set in use.
+    """
+
+def bf16_tile(isa: str = "") -> tuple[int, int, int]:
+    """
+    Rows, columns and depth step of a bf16 kernel's tile.
+    """
+
 def binary(
     op: str, a: numpy.ndarray, b: numpy.ndarray, out: typing.Any = None
 ) -> numpy.ndarray: ...
@@ -192,6 +220,7 @@ def dequantize(
     axis: typing.SupportsInt | typing.SupportsIndex | None,
     out: typing.Any,
 ) -> numpy.ndarray: ...
+def gemm_bf16(a: numpy.ndarray, packed: PackedBf16, out: typing.Any) -> numpy.ndarray: ...
 def gemm_int4(a: numpy.ndarray, packed: PackedInt4, out: typing.Any) -> numpy.ndarray: ...
 def gemm_tile(isa: str = "", is_float: bool = False) -> tuple[int, int, int]:
     """
@@ -233,6 +262,7 @@ def pack(
     zero_point: typing.Any = None,
     isa: str = "",
 ) -> PackedWeights: ...
+def pack_bf16(w: numpy.ndarray, bias: typing.Any = None, isa: str = "") -> PackedBf16: ...
 def pack_conv(
     w: numpy.ndarray,
     scale: typing.Any,

@@ -62,6 +62,8 @@ class BenchName(str, Enum):
     linear = "linear"
     conv = "conv"
     quantize = "quantize"
+    int4 = "int4"
+    float32 = "float32"
     model = "model"
 
 
@@ -229,8 +231,8 @@ def bench(  # noqa: PLR0917 - typer reads the options from the signature
     shape: Annotated[
         list[str] | None,
         typer.Option(
-            help="Instead of a set; repeatable. gemm, linear: M,N,K. conv: SIZE,CHANNELS,FILTERS,"
-            "KERNEL[,STRIDE[,GROUPS]]. quantize: the tensor's, @AXIS after it."
+            help="Instead of a set; repeatable. gemm, linear, int4, float32: M,N,K. conv: "
+            "SIZE,CHANNELS,FILTERS,KERNEL[,STRIDE[,GROUPS]]. quantize: sizes, @AXIS after them."
         ),
     ] = None,
     isa: Annotated[

@@ -5,6 +5,7 @@
 namespace pycompress {
 
 void bind_cpu(pybind11::module_& module);
+void bind_bf16(pybind11::module_& module);
 void bind_checksum(pybind11::module_& module);
 void bind_conv(pybind11::module_& module);
 void bind_gemm(pybind11::module_& module);

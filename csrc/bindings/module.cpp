@@ -3,6 +3,7 @@
 
 PYBIND11_MODULE(_core, module) {
   module.doc() = "Native kernels and engine of pycompress.";
+  pycompress::bind_bf16(module);
   pycompress::bind_checksum(module);
   pycompress::bind_cpu(module);
   pycompress::bind_gemm(module);

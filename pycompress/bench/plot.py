@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pycompress.bench.cases import Case
 from pycompress.bench.ceilings import MEMORY
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".svg")
 
-_MARKS = {"gemm": "o", "linear": "s", "conv": "^", "quantize": "D"}
+_MARKS = {"gemm": "o", "linear": "s", "conv": "^", "quantize": "D", "int4": "v", "float32": "P"}
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 _GREY = "#5a5a5a"
 _NEAR = 1.5
@@ -102,7 +103,13 @@ def _roofline(axes: Any, run: Run, rows: list[Row], colours: dict[str, str], tit
     intensity = np.array([row.operations / row.bytes for row in rows])
     rates = np.array([row.rate / 1e9 for row in rows])
     isas = dict.fromkeys(row.isa for row in rows)
-    peaks = {isa: rate / 1e9 for isa in isas if (rate := run.ceilings.peak(isa, "int8", count))}
+    types = dict.fromkeys(kind for row in rows for kind in _types(row))
+    peaks = {
+        (isa, kind): rate / 1e9
+        for isa in isas
+        for kind in types
+        if (rate := run.ceilings.peak(isa, kind, count))
+    }
     left, right = intensity.min() / 4, intensity.max() * 1.5
     top = max([*peaks.values(), *rates])
     bottom = min(rates.min() / 2, top / 4)
@@ -129,11 +136,11 @@ def _roofline(axes: Any, run: Run, rows: list[Row], colours: dict[str, str], tit
             rotation_mode="anchor",
         )
         before = rate
-    for isa, peak in peaks.items():
+    for (isa, kind), peak in peaks.items():
         start = peak / max((b.rate / 1e9 for b in levels), default=peak / left)
         axes.plot([max(start, left), right], [peak, peak], color=colours[isa], lw=1.2, zorder=1)
         axes.annotate(
-            f"{isa} {peak:.0f} GOP/s",
+            f"{isa} {kind} {peak:.0f}",
             (right, peak),
             xytext=(0, 3),
             textcoords="offset points",
@@ -152,11 +159,15 @@ def _roofline(axes: Any, run: Run, rows: list[Row], colours: dict[str, str], tit
         xlim=(left, right),
         ylim=(bottom, top * 1.5),
         xlabel="operations for each byte of operands and result",
-        ylabel="GOP/s, int8",
+        ylabel="GOP/s",
         title=f"{title}: products under the roofline",
     )
     _plain_ticks(axes.xaxis)
     _plain_ticks(axes.yaxis)
+
+
+def _types(row: Row) -> tuple[str, ...]:
+    return Case(row.kind, ()).types
 
 
 def _plain_ticks(axis: Any, steps: tuple[float, ...] = (1.0, 2.0, 5.0)) -> None:  # noqa: ANN401 (matplotlib is optional)

@@ -48,7 +48,8 @@ class Row:
     rate : float
         Of the median: operations per second, or bytes where there are no operations.
     bound : str
-        What the ceiling is made of: "int8" or a level of memory; empty where there is none.
+        What the ceiling is made of: a type of products or a level of memory; empty where there is
+        none.
     share : float or None
         Of the ceiling that the median reaches.
     """
@@ -68,7 +69,9 @@ class Row:
     @property
     def unit(self) -> str:
         """Of `rate`, in units of a thousand million."""
-        return "GOP/s" if self.operations else "GB/s"
+        if not self.operations:
+            return "GB/s"
+        return "GFLOP/s" if self.kind == "float32" else "GOP/s"
 
     @property
     def noise(self) -> float:

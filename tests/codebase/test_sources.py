@@ -22,6 +22,7 @@ MAY_INCLUDE = {
     "limits": {"threads", "dispatch"},
     "conv": {"kernels.h", "threads", "simd", "dispatch", "gemm"},
     "int4": {"kernels.h", "threads", "dispatch", "gemm"},
+    "bf16": {"kernels.h", "threads", "dispatch", "gemm"},
     "engine": {
         "kernels.h",
         "threads",
@@ -31,6 +32,7 @@ MAY_INCLUDE = {
         "pointwise",
         "conv",
         "int4",
+        "bf16",
     },
 }
 INTRINSICS = {"immintrin.h", "arm_neon.h", "stddef.h", "stdint.h", "string.h"}
