@@ -318,7 +318,8 @@ def _differ(plan: Plan, other: Plan | None) -> bool:
 
 def _errors(graph: Graph, plan: Plan, made: Graph, feeds: Sequence[Feed]) -> tuple[NodeError, ...]:
     """Return the signal to noise of the outputs of the plan's nodes."""
-    known = {choice.key: (choice.node, str(choice.precision)) for choice in plan}
+    both = {v.name for v in graph.values()} & {v.name for v in made.values()}
+    known = {c.key: (c.node, str(c.precision)) for c in plan if c.key in both}
     names = list(known)
     if not names:
         return ()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pycompress.convert.plan import Choice, Plan, Precision, weight_of
+from pycompress.convert.plan import Choice, Plan, Precision, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,9 +81,9 @@ def weight_bytes(graph: Graph, plan: Plan) -> dict[tuple[str, Precision], int]:
     for node in graph.nodes:
         if plan.precision(node) is None:
             continue
-        weight = weight_of(node)
+        weights = weights_of(node)
         key = node.output.name
-        found[key, "float"] = weight.nbytes
+        found[key, "float"] = sum(weight.nbytes for weight in weights)
         for precision in integers:
-            found[key, precision] = int(np.prod(weight.shape))
+            found[key, precision] = sum(int(np.prod(weight.shape)) for weight in weights)
     return found
