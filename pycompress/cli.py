@@ -123,6 +123,13 @@ def compress(  # noqa: PLR0917 - typer reads the options from the signature
             help="Write the best found even if it is not enough; exit 1 all the same.",
         ),
     ] = False,
+    decisions: Annotated[
+        Path | None,
+        typer.Option(
+            help="A report in JSON of the same model: its decisions are carried out again, without "
+            "measuring."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compress a model to int8 and report what was done."""
@@ -142,6 +149,7 @@ def compress(  # noqa: PLR0917 - typer reads the options from the signature
             metric=None if metric is None else load_metric(metric),
             never_slower=never_slower,
             best_effort=best_effort,
+            decisions=decisions,
         )
     from pycompress.report.text import report_view
 

@@ -15,6 +15,7 @@ from pycompress.calibration import (
     feeds,
     random_feed,
 )
+from pycompress.compression.replay import convert_decided
 from pycompress.compression.search import (
     Converted,
     Tell,
@@ -22,7 +23,7 @@ from pycompress.compression.search import (
     convert_blind,
     convert_judged,
 )
-from pycompress.convert import Bounds, Metric, Mode, PlanError
+from pycompress.convert import Bounds, Decisions, Metric, Mode, PlanError, fingerprint
 from pycompress.graph import save, simplify, to_formats
 from pycompress.graph.passes import SIMPLIFIED
 from pycompress.readers import read
@@ -57,6 +58,7 @@ def compress(
     metric: Metric | None = None,
     never_slower: bool = True,
     best_effort: bool = False,
+    decisions: str | Path | None = None,
 ) -> Report:
     """Compress a model file to int8.
 
@@ -97,6 +99,10 @@ def compress(
         Leave nodes in float that integers neither speed up nor shrink noticeably.
     best_effort : bool
         Write the best that was found when the bounds can't be kept, instead of raising.
+    decisions : path, optional
+        A report in JSON of the same model, or the decisions out of one: they are carried out
+        again, whatever `mode`, `exclude`, `ranges` and `never_slower` say, and nothing is tried or
+        timed to take others. With the same calibration data the same file is written.
 
     Returns
     -------
@@ -138,13 +144,25 @@ def compress(
         never_slower,
         best_effort,
     )
+    decided = None if decisions is None else Decisions.read(decisions)
     tell(f"reading {source}")
     rewrite = to_formats(simplify(read(source)))
     refused = tuple((d.node, d.reason) for d in rewrite.decisions if _worth_telling(d))
-    if calibration is None:
+    stream = None if calibration is None else feeds(calibration, rewrite.graph.inputs)
+    if decided is not None:
+        mode, exclude = decided.mode, decided.exclude
+        done = convert_decided(
+            source,
+            rewrite.graph,
+            decided,
+            refused=refused,
+            wishes=wishes,
+            stream=stream,
+            tell=tell,
+        )
+    elif stream is None:
         done = convert_blind(rewrite.graph, refused, wishes)
     else:
-        stream = feeds(calibration, rewrite.graph.inputs)
         done = convert_judged(rewrite.graph, refused, wishes, stream, tell)
     tell(f"writing {target}")
     done.graph.metadata[SIMPLIFIED] = "1"
@@ -170,10 +188,25 @@ def compress(
         done.errors,
         done.ranges,
         done.alternatives,
+        _decisions(source, mode, exclude, decided, done),
     )
     for page in pages:
         write_report(made, page)
     return made
+
+
+def _decisions(
+    source: Path,
+    mode: Mode,
+    exclude: Sequence[str],
+    decided: Decisions | None,
+    done: Converted,
+) -> Decisions:
+    """Return what was decided, for a replay."""
+    calibrated = done.calibrated is not None if decided is None else decided.calibrated
+    return Decisions(
+        fingerprint(source), mode, tuple(exclude), calibrated, tuple(done.plan), done.bounds_of
+    )
 
 
 def _metric(done: Converted) -> tuple[float, float] | None:

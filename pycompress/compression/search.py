@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -32,7 +32,7 @@ from pycompress.report.report import Calibrated
 from pycompress.report.views import Alternative, RangeView, range_views
 
 if TYPE_CHECKING:
-    from pycompress.calibration import Feed, Moments, RangeMethod
+    from pycompress.calibration import Feed, Moments, Range, RangeMethod
     from pycompress.convert import Layer, Metric, NodeError
     from pycompress.graph import Graph
 
@@ -91,6 +91,8 @@ class Converted:
     errors: tuple[NodeError, ...] = ()
     ranges: tuple[RangeView, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    bounds_of: Mapping[str, Range] = field(default_factory=dict)
+    """Ranges of the values in integers, by name."""
 
 
 def convert_blind(graph: Graph, refused: tuple[tuple[str, str], ...], wishes: Wishes) -> Converted:
@@ -117,7 +119,7 @@ def convert_judged(
     split = Split(stream)
     tell("calibrating")
     moments = wanted_moments(graph, plan)
-    histograms = _calibrate(graph, plan, split, moments, tell)
+    histograms = calibrate(graph, plan, split, moments, tell)
     weights = WeightCache([(layer.weight, layer.moments) for layer in moments])
     tell(f"converting and judging on {len(split.held_back)} feeds")
     judge = Judge(graph, split.held_back, make_run, wishes.bounds, wishes.metric)
@@ -150,9 +152,10 @@ def convert_judged(
         search.moved,
         split.held_back,
         notes,
-        _errors(graph, chosen.plan, chosen.graph, split.held_back),
+        errors_of(graph, chosen.plan, chosen.graph, split.held_back),
         range_views(histograms, budget.ranges),
         shown([*search.ways, chosen], chosen),
+        dict(budget.ranges),
     )
 
 
@@ -316,7 +319,9 @@ def _differ(plan: Plan, other: Plan | None) -> bool:
     )
 
 
-def _errors(graph: Graph, plan: Plan, made: Graph, feeds: Sequence[Feed]) -> tuple[NodeError, ...]:
+def errors_of(
+    graph: Graph, plan: Plan, made: Graph, feeds: Sequence[Feed]
+) -> tuple[NodeError, ...]:
     """Return the signal to noise of the outputs of the plan's nodes."""
     both = {v.name for v in graph.values()} & {v.name for v in made.values()}
     known = {c.key: (c.node, str(c.precision)) for c in plan if c.key in both}
@@ -327,7 +332,7 @@ def _errors(graph: Graph, plan: Plan, made: Graph, feeds: Sequence[Feed]) -> tup
     return tuple(by_node(signal_to_noise(names, *runs, feeds[:ERROR_FEEDS]), known))
 
 
-def _calibrate(
+def calibrate(
     graph: Graph, plan: Plan, split: Split, moments: Sequence[Layer], tell: Tell
 ) -> dict[str, Histogram]:
     """Run the float graph over the feeds and return what the static nodes' values looked like.

@@ -5,6 +5,7 @@ from pycompress.convert.apply import WeightCache, apply_plan, separate_residuals
 from pycompress.convert.budget import Budget, BudgetError, Held
 from pycompress.convert.chain import choose_ranges, observed
 from pycompress.convert.costs import Costs, weight_bytes
+from pycompress.convert.decisions import Decisions, fingerprint
 from pycompress.convert.errors import NodeError, by_node, signal_to_noise
 from pycompress.convert.judge import Bounds, Judge, MakeRun, Metric, Verdict
 from pycompress.convert.plan import MODES, Choice, Mode, Plan, PlanError, Precision, make_plan
@@ -19,6 +20,7 @@ __all__ = [
     "BudgetError",
     "Choice",
     "Costs",
+    "Decisions",
     "Held",
     "Judge",
     "Layer",
@@ -37,6 +39,7 @@ __all__ = [
     "by_node",
     "choose_ranges",
     "cosine",
+    "fingerprint",
     "make_plan",
     "observed",
     "quantize_table",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from pycompress.convert import Agreement, Bounds, Choice, NodeError
+    from pycompress.convert import Agreement, Bounds, Choice, Decisions, NodeError
     from pycompress.report.ledger import Ledger
     from pycompress.report.timing import Timing
     from pycompress.report.views import Alternative, RangeView
@@ -74,6 +74,8 @@ class Report:
         Of the values in integers whose range comes from calibration.
     alternatives : tuple of Alternative
         Other ways of converting, with their size, time and agreement; the chosen one among them.
+    decisions : Decisions or None
+        What `compress` takes to carry them out again.
     """
 
     source: str
@@ -94,6 +96,7 @@ class Report:
     errors: tuple[NodeError, ...] = ()
     ranges: tuple[RangeView, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    decisions: Decisions | None = None
 
     @property
     def size_before(self) -> int:
@@ -123,6 +126,8 @@ class Report:
             "size_after": self.size_after,
             "ratio": self.ratio,
         }
+        if self.decisions is not None:
+            result["decisions"] = self.decisions.to_dict()
         if self.agreement is not None:
             result["agreement"] |= {"drop": self.agreement.drop, "top1": self.agreement.top1}
             for row, output in zip(
