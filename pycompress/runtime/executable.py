@@ -45,7 +45,9 @@ def prepare(graph: Graph) -> Graph:
     return to_channels_last(graph, refusal)
 
 
-def build(graph: Graph, threads: int, fallbacks: dict[str, str]) -> Executable:
+def build(
+    graph: Graph, threads: int, fallbacks: dict[str, str], float_format: str = "float32"
+) -> Executable:
     """Return the steps of a graph; their keys are its values.
 
     Parameters
@@ -56,6 +58,8 @@ def build(graph: Graph, threads: int, fallbacks: dict[str, str]) -> Executable:
     fallbacks : dict
         Operators that run through onnx.reference, and why; filled in. Each is warned of when it is
         first met.
+    float_format : str
+        What linear layers and convolutions that are not of integers compute in.
     """
     graph = prepare(graph)
     infer(graph)
@@ -63,21 +67,29 @@ def build(graph: Graph, threads: int, fallbacks: dict[str, str]) -> Executable:
         v: v.array() for v in graph.outputs if v.const is not None
     }
     steps = [
-        _step(step, graph, threads, fallbacks)
+        _step(step, graph, fallbacks, threads, float_format)
         for step in partition(graph, lambda node: refusal_when_cut(node) is None)
     ]
     return Executable(graph.inputs, graph.outputs, constants, steps)
 
 
-def _step(step: Segment | Node, graph: Graph, threads: int, fallbacks: dict[str, str]) -> Step:
+def _step(
+    step: Segment | Node,
+    graph: Graph,
+    fallbacks: dict[str, str],
+    threads: int,
+    float_format: str,
+) -> Step:
     if isinstance(step, Segment):
-        return Builder(threads).build(step)
+        return Builder(threads, float_format).build(step)
     if step.is_op("If"):
-        return _branch_step(step, graph, threads, fallbacks)
+        return _branch_step(step, graph, fallbacks, threads, float_format)
     return _reference(step, graph, fallbacks)
 
 
-def _branch_step(node: Node, graph: Graph, threads: int, fallbacks: dict[str, str]) -> BranchStep:
+def _branch_step(
+    node: Node, graph: Graph, fallbacks: dict[str, str], threads: int, float_format: str
+) -> BranchStep:
     condition = node.inputs[0]
     if condition is None:
         msg = f"node '{node.name}' (If) has no condition"
@@ -88,7 +100,7 @@ def _branch_step(node: Node, graph: Graph, threads: int, fallbacks: dict[str, st
         part: Graph = node.attrs[key]
         whole = Graph(part.name, inputs, part.outputs, part.nodes, graph.opset, graph.opsets)
         # A copy: what it captures is not an input of the graph around it.
-        executable = build(whole.copy(), threads, fallbacks)
+        executable = build(whole.copy(), threads, fallbacks, float_format)
         for mine, theirs in zip(node.outputs, executable.outputs, strict=True):
             mine.dtype = cast("Value", theirs).dtype if mine.dtype is None else mine.dtype
         return executable
