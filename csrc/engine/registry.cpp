@@ -109,6 +109,7 @@ constexpr OpEntry kOps[] = {
     {"q_mul",                make_q_mul,               2, 2,     1},
     {"LSTM",                 make_lstm,                3, 8,     3},
     {"GRU",                  make_gru,                 3, 6,     2},
+    {"recurrent",            make_recurrent,           3, 8,     3},
     {"conv",             make_conv,          2, 4,      1},
     {"ConvInteger",      make_conv_integer,  2, 4,      1},
     {"conv_transpose",   make_conv_transpose, 2, 3,     1},

@@ -123,6 +123,7 @@ OpPtr make_one_hot(const NodeDef& node);
 // recurrent.cpp
 OpPtr make_lstm(const NodeDef& node);
 OpPtr make_gru(const NodeDef& node);
+OpPtr make_recurrent(const NodeDef& node);
 
 // conv.cpp, conv_transpose.cpp, pool.cpp, resize.cpp
 OpPtr make_conv(const NodeDef& node);
