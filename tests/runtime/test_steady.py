@@ -44,7 +44,7 @@ def profile_it(session, times):
         session.profile(feed(8), repeats=2)
 
 
-def make_it(session, times):
+def make_it(_, times):
     proto = network()
     for _ in range(times // 20):
         InferenceSession(proto, num_threads=2).run(None, feed(4))
