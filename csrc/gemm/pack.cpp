@@ -29,123 +29,73 @@ PackedB empty_panels(const KernelSet& set, bool is_float, int64_t taps, int64_t 
   return packed;
 }
 
-// Rows of B that are copied into one panel before the next: their lines hold other panels' columns.
-// Few enough for sums of 16 bits.
-constexpr int64_t kRows = 64;
-static_assert(kRows * 255 <= std::numeric_limits<int16_t>::max());
-constexpr int kColumns = 16;  // what the fast way takes at once: a panel of every set so far
-
-// One tap of one panel: depth k from `b`, element (k, n) at b[k * k_stride + n * n_stride], to
-// to[k / kr][n][k % kr].
-template <typename From>
-struct Source {
-  const From* b;
-  int64_t k_stride, n_stride;
-};
-
-// Calls fill(panel, first column, columns, source, first k, last k, place of the first k) for
-// pieces of all panels and taps, in an order that reads rows of B while their lines are in cache.
-// Pieces start at multiples of kr.
-template <typename From, typename To, typename Fill>
-void for_pieces(const PackedB& packed, const GemmKernel& kernel, const From* b, int64_t tap_stride,
-                int64_t k_stride, int64_t n_stride, const Fill& fill) {
-  static_assert(kRows % 16 == 0, "pieces start at multiples of kr");
-  for (int64_t t = 0; t < packed.taps; ++t) {
-    for (int64_t k = 0; k < packed.k; k += kRows) {
-      for (int64_t first = 0; first < packed.n; first += kernel.nr) {
-        auto* panel = reinterpret_cast<To*>(
-            packed.panels.data() + static_cast<size_t>(first / kernel.nr) * packed.panel_bytes);
-        fill(first, std::min<int64_t>(kernel.nr, packed.n - first),
-             Source<From>{b + t * tap_stride + k * k_stride + first * n_stride, k_stride, n_stride},
-             std::min(kRows, packed.k - k), panel + (t * packed.k_padded + k) * kernel.nr);
-      }
-    }
-  }
+// The sum of a word's four signed bytes.
+uint32_t sum_of_bytes(uint32_t word) {
+  const auto at = [&](int left) { return static_cast<int32_t>(word << left) >> 24; };
+  return static_cast<uint32_t>(at(24) + at(16) + at(8) + at(0));
 }
 
-// What the epilogue and the check of overflows need of each column.
-struct ColumnSums {
-  explicit ColumnSums(int64_t n)
-      : sum(static_cast<size_t>(n)), worst(static_cast<size_t>(n)), zero(static_cast<size_t>(n)) {}
-  std::vector<int64_t> sum, worst;  // of b - b_zero, and of its absolute value
-  std::vector<int32_t> zero;        // in the signed domain
-};
-
-// Full panels whose columns lie side by side: kKr rows are interleaved at a time.
-template <int kKr>
-void pack_rows(const Source<uint8_t>& source, int64_t groups, uint8_t flip, uint8_t* to,
-               const int32_t* zeros, int64_t* sum, int64_t* worst) {
-  int16_t zero[kColumns], total[kColumns] = {}, size[kColumns] = {};
-  for (int n = 0; n < kColumns; ++n) zero[n] = static_cast<int16_t>(zeros[n]);
-  const uint8_t* b = source.b;
-  for (int64_t group = 0; group < groups; ++group, to += kKr * kColumns) {
-    uint8_t rows[kKr][kColumns];
-    for (int j = 0; j < kKr; ++j, b += source.k_stride) {
-      for (int n = 0; n < kColumns; ++n) rows[j][n] = b[n] ^ flip;
-      for (int n = 0; n < kColumns; ++n) {
-        const auto centred = static_cast<int16_t>(static_cast<int8_t>(rows[j][n]) - zero[n]);
-        const auto negative = static_cast<int16_t>(-centred);
-        total[n] = static_cast<int16_t>(total[n] + centred);
-        size[n] = static_cast<int16_t>(size[n] + (centred < negative ? negative : centred));
-      }
-    }
-    for (int n = 0; n < kColumns; ++n) {
-      for (int j = 0; j < kKr; ++j) to[n * kKr + j] = rows[j][n];
-    }
-  }
-  for (int n = 0; n < kColumns; ++n) {
-    sum[n] += total[n];
-    worst[n] += size[n];
-  }
-}
-
-using PackRows = void (*)(const Source<uint8_t>&, int64_t, uint8_t, uint8_t*, const int32_t*,
-                          int64_t*, int64_t*);
-
-// The fast way for this kernel and these strides, or null.
-PackRows pack_rows_of(const GemmKernel& kernel, int64_t n_stride) {
-  if (kernel.nr != kColumns || n_stride != 1) return nullptr;
-  switch (kernel.kr) {
-    case 1:
-      return pack_rows<1>;
-    case 2:
-      return pack_rows<2>;
-    case 4:
-      return pack_rows<4>;
-    case 8:
-      return pack_rows<8>;
-    default:
-      return nullptr;
-  }
-}
-
-// Any columns and strides, one column after the other.
-void pack_columns(const GemmKernel& kernel, const Source<uint8_t>& source, int64_t columns,
-                  int64_t first_k, int64_t last_k, uint8_t flip, uint8_t* to, const int32_t* zero,
-                  int64_t* sum, int64_t* worst) {
-  const int64_t kr = kernel.kr;
+// Four bytes of depth for each column: word(n) gives those of column n, the first in the low byte.
+template <typename Word>
+void fill_quad(int64_t columns, uint32_t flip, const Word& word, int8_t* to, uint32_t* sums) {
   for (int64_t n = 0; n < columns; ++n) {
-    const uint8_t* b = source.b + n * source.n_stride;
-    int32_t total = 0, size = 0;
-    for (int64_t k = first_k; k < last_k; ++k) {
-      const int32_t centred = static_cast<int8_t>(b[k * source.k_stride] ^ flip) - zero[n];
-      total += centred;
-      size += std::abs(centred);
+    const uint32_t bytes = word(n) ^ flip;
+    std::memcpy(to + 4 * n, &bytes, 4);
+    sums[n] += sum_of_bytes(bytes);
+  }
+}
+
+// Copies element (t, k, n), with `flip` XORed onto it, to its place in the panels, and adds it, as
+// int8, to sums[n]. Sums wrap: one that leaves int32 is refused later.
+void fill_bytes(const PackedB& packed, const GemmKernel& kernel, const uint8_t* b,
+                int64_t tap_stride, int64_t k_stride, int64_t n_stride, uint8_t flip,
+                uint32_t* sums) {
+  const int64_t kr = kernel.kr;
+  const uint32_t flip4 = flip * 0x01010101u;
+  for (int64_t first = 0; first < packed.n; first += kernel.nr, sums += kernel.nr) {
+    auto* panel = reinterpret_cast<int8_t*>(
+        packed.panels.data() + static_cast<size_t>(first / kernel.nr) * packed.panel_bytes);
+    const int64_t columns = std::min<int64_t>(kernel.nr, packed.n - first);
+    for (int64_t t = 0; t < packed.taps; ++t) {
+      for (int64_t k = 0; k < packed.k; k += kr) {
+        int8_t* to = panel + (t * packed.k_padded + k) * kernel.nr;
+        const uint8_t* from = b + t * tap_stride + k * k_stride + first * n_stride;
+        const auto joined = [&](const uint8_t* at) {
+          return uint32_t{at[0]} | uint32_t{at[k_stride]} << 8 | uint32_t{at[2 * k_stride]} << 16 |
+                 uint32_t{at[3 * k_stride]} << 24;
+        };
+        if (kr != 4 || k + 4 > packed.k) {
+          for (int64_t n = 0; n < columns; ++n) {
+            for (int64_t i = 0; i < std::min(kr, packed.k - k); ++i) {
+              const uint8_t byte = from[n * n_stride + i * k_stride] ^ flip;
+              to[n * kr + i] = static_cast<int8_t>(byte);
+              sums[n] += static_cast<uint32_t>(static_cast<int8_t>(byte));
+            }
+          }
+        } else if (k_stride == 1) {
+          const auto whole = [&](int64_t n) {
+            uint32_t word;
+            std::memcpy(&word, from + n * n_stride, 4);
+            return word;
+          };
+          fill_quad(columns, flip4, whole, to, sums);
+        } else if (n_stride == 1) {
+          fill_quad(columns, flip4, [&](int64_t n) { return joined(from + n); }, to, sums);
+        } else {
+          fill_quad(
+              columns, flip4, [&](int64_t n) { return joined(from + n * n_stride); }, to, sums);
+        }
+      }
     }
-    for (int64_t k = first_k; k < last_k; k += kr) {
-      uint8_t* group = to + k * kernel.nr + n * kr;
-      const int64_t rest = std::min(kr, last_k - k);
-      for (int64_t i = 0; i < rest; ++i) group[i] = b[(k + i) * source.k_stride] ^ flip;
-    }
-    sum[n] += total;
-    worst[n] += size;
   }
 }
 
 // The largest |sum| that any A can reach in one column: |a - a_zero| is at most 255, whatever the
 // types.
+constexpr int64_t kMaxA = 255;
+constexpr int64_t kSafeDepth = std::numeric_limits<int32_t>::max() / (kMaxA * 255);
+
 void require_int32(int64_t depth, int64_t worst) {
-  constexpr int64_t kMaxA = 255;
   if (worst <= std::numeric_limits<int32_t>::max() / kMaxA) return;
   throw std::invalid_argument(
       "gemm: depth " + std::to_string(depth) +
@@ -185,28 +135,29 @@ PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t 
   const GemmKernel& kernel = set.gemm->s8;
   PackedB packed = empty_panels(set, false, taps, k, n);
   const int32_t shift = b_signed ? 0 : 128;  // u8 becomes s8
-  const uint8_t flip = b_signed ? 0 : 0x80;
-  ColumnSums columns(n);
-  for (size_t i = 0; i < columns.zero.size(); ++i)
-    columns.zero[i] = (b_zero == nullptr ? 0 : b_zero[i]) - shift;
-  const PackRows rows = pack_rows_of(kernel, n_stride);
-  for_pieces<uint8_t, uint8_t>(
-      packed, kernel, static_cast<const uint8_t*>(b), tap_stride, k_stride, n_stride,
-      [&](int64_t first, int64_t count, const Source<uint8_t>& source, int64_t depth, uint8_t* to) {
-        const auto at = static_cast<size_t>(first);
-        const int32_t* zero = columns.zero.data() + at;
-        int64_t* sum = columns.sum.data() + at;
-        int64_t* worst = columns.worst.data() + at;
-        int64_t done = 0;
-        if (rows != nullptr && count == kColumns) {
-          done = depth / kernel.kr * kernel.kr;
-          rows(source, depth / kernel.kr, flip, to, zero, sum, worst);
-        }
-        pack_columns(kernel, source, count, done, depth, flip, to, zero, sum, worst);
-      });
-  for (const int64_t column : columns.worst) require_int32(taps * k, column);
-  packed.col_sum.assign(columns.sum.begin(), columns.sum.end());
-  packed.col_zero = std::move(columns.zero);
+  const auto zero = [&](int64_t column) { return b_zero == nullptr ? 0 : b_zero[column]; };
+  const auto* bytes = static_cast<const uint8_t*>(b);
+  std::vector<uint32_t> sum(static_cast<size_t>(round_up(n, kernel.nr)));
+  fill_bytes(packed, kernel, bytes, tap_stride, k_stride, n_stride, b_signed ? 0 : 0x80,
+             sum.data());
+  // |b - b_zero| is at most 255, so that only a great depth needs looking into.
+  for (int64_t column = 0; taps * k > kSafeDepth && column < n; ++column) {
+    int64_t worst = 0;
+    for (int64_t i = 0; i < taps * k; ++i) {
+      const uint8_t byte = bytes[i / k * tap_stride + i % k * k_stride + column * n_stride];
+      worst += std::abs((b_signed ? static_cast<int8_t>(byte) : byte) - zero(column));
+    }
+    require_int32(taps * k, worst);
+  }
+  packed.col_sum.resize(static_cast<size_t>(n));
+  for (int64_t column = 0; column < n; ++column) {
+    packed.col_sum[static_cast<size_t>(column)] = static_cast<int32_t>(
+        sum[static_cast<size_t>(column)] +
+        static_cast<uint32_t>(taps * k) * static_cast<uint32_t>(shift - zero(column)));
+  }
+  packed.col_zero.resize(static_cast<size_t>(n));
+  for (size_t i = 0; i < packed.col_zero.size(); ++i)
+    packed.col_zero[i] = (b_zero == nullptr ? 0 : b_zero[i]) - shift;
   if (std::all_of(packed.col_zero.begin(), packed.col_zero.end(),
                   [](int32_t zero) { return zero == 0; })) {
     packed.col_zero.clear();
@@ -220,21 +171,30 @@ PackedB empty_b_f32(const KernelSet& set, int64_t taps, int64_t k, int64_t n) {
 
 void fill_b_f32(PackedB* packed, const float* b, int64_t tap_stride, int64_t k_stride,
                 int64_t n_stride) {
-  const GemmKernel& kernel = packed->set->gemm->f32;
-  const int64_t nr = kernel.nr;
-  for_pieces<float, float>(
-      *packed, kernel, b, tap_stride, k_stride, n_stride,
-      [&](int64_t, int64_t count, const Source<float>& source, int64_t depth, float* to) {
-        if (n_stride == 1 && nr == kColumns && count == nr) {
-          for (int64_t k = 0; k < depth; ++k)
-            std::memcpy(to + k * kColumns, source.b + k * k_stride, kColumns * sizeof(float));
-          return;
+  // Rows that are copied into one panel before the next: their lines hold other panels' columns.
+  constexpr int64_t kRows = 64;
+  constexpr int64_t kColumns = 16;  // a panel of every set so far: its size is known here
+  const int64_t nr = packed->set->gemm->f32.nr;
+  auto* panels = reinterpret_cast<float*>(packed->panels.data());
+  const auto panel_step = static_cast<int64_t>(packed->panel_bytes / sizeof(float));
+  for (int64_t t = 0; t < packed->taps; ++t) {
+    for (int64_t k = 0; k < packed->k; k += kRows) {
+      const int64_t depth = std::min(kRows, packed->k - k);
+      for (int64_t first = 0; first < packed->n; first += nr) {
+        const float* from = b + t * tap_stride + k * k_stride + first * n_stride;
+        float* to = panels + first / nr * panel_step + (t * packed->k_padded + k) * nr;
+        const int64_t columns = std::min(nr, packed->n - first);
+        if (n_stride == 1 && nr == kColumns && columns == nr) {
+          for (int64_t i = 0; i < depth; ++i)
+            std::memcpy(to + i * kColumns, from + i * k_stride, kColumns * sizeof(float));
+          continue;
         }
-        for (int64_t n = 0; n < count; ++n) {
-          const float* from = source.b + n * n_stride;
-          for (int64_t k = 0; k < depth; ++k) to[k * nr + n] = from[k * k_stride];
+        for (int64_t n = 0; n < columns; ++n) {
+          for (int64_t i = 0; i < depth; ++i) to[i * nr + n] = from[n * n_stride + i * k_stride];
         }
-      });
+      }
+    }
+  }
 }
 
 PackedB pack_b_f32(const KernelSet& set, const float* b, int64_t taps, int64_t k, int64_t n,
