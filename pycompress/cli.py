@@ -62,6 +62,7 @@ class BenchName(str, Enum):
     conv = "conv"
     quantize = "quantize"
     int4 = "int4"
+    bf16 = "bf16"
     float32 = "float32"
     model = "model"
 
@@ -197,7 +198,7 @@ def bench(  # noqa: PLR0917 - typer reads the options from the signature
     shape: Annotated[
         list[str] | None,
         typer.Option(
-            help="Instead of a set; repeatable. gemm, linear, int4, float32: M,N,K. conv: "
+            help="Instead of a set; repeatable. gemm, linear, int4, bf16, float32: M,N,K. conv: "
             "SIZE,CHANNELS,FILTERS,KERNEL[,STRIDE[,GROUPS]]. quantize: sizes, @AXIS after them."
         ),
     ] = None,

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".svg")
 
-_MARKS = {"gemm": "o", "linear": "s", "conv": "^", "quantize": "D", "int4": "v", "float32": "P"}
+_MARKS = {
+    "gemm": "o",
+    "linear": "s",
+    "conv": "^",
+    "quantize": "D",
+    "int4": "v",
+    "bf16": "X",
+    "float32": "P",
+}
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 _GREY = "#5a5a5a"
 _NEAR = 1.5
