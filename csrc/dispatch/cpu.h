@@ -11,6 +11,8 @@ enum CpuFeature : uint32_t {
   kAvx512Vnni = 1u << 2,
   kNeon = 1u << 3,
   kAvx512Bf16 = 1u << 4,
+  kNeonDotprod = 1u << 5,  // sdot, udot
+  kNeonI8mm = 1u << 6,     // smmla, ummla, usmmla
 };
 
 uint32_t cpu_features();

@@ -6,7 +6,8 @@
 
 namespace pycompress {
 
-extern const GemmKernels gemm_scalar, gemm_avx2, gemm_avx512_vnni, gemm_neon;
+extern const GemmKernels gemm_scalar, gemm_avx2, gemm_avx512_vnni, gemm_neon, gemm_neon_dotprod,
+    gemm_neon_i8mm;
 extern const DepthwiseKernels depthwise_scalar, depthwise_avx2, depthwise_avx512_vnni,
     depthwise_neon;
 extern const QuantizeKernels quantize_scalar, quantize_avx2, quantize_avx512, quantize_neon;
@@ -21,6 +22,8 @@ inline const KernelSet kAllSets[] = {
     {"avx512_vnni", kAvx2 | kAvx512 | kAvx512Vnni,  &gemm_avx512_vnni, &depthwise_avx512_vnni, &quantize_avx512, &pointwise_avx512, &int4_avx512_vnni},
     {"avx2",        kAvx2,                          &gemm_avx2,          &depthwise_avx2,   &quantize_avx2,   &pointwise_avx2, &int4_avx2},
 #elif defined(__aarch64__) || defined(_M_ARM64)
+    {"neon_i8mm",    kNeon | kNeonDotprod | kNeonI8mm, &gemm_neon_i8mm, &depthwise_neon,   &quantize_neon,   &pointwise_neon, &int4_neon},
+    {"neon_dotprod", kNeon | kNeonDotprod,          &gemm_neon_dotprod,  &depthwise_neon,   &quantize_neon,   &pointwise_neon, &int4_neon},
     {"neon",        kNeon,                          &gemm_neon,          &depthwise_neon,   &quantize_neon,   &pointwise_neon, &int4_neon},
 #endif
     {"scalar",      kNone,                          &gemm_scalar,      &depthwise_scalar, &quantize_scalar, &pointwise_scalar, &int4_scalar},
@@ -39,6 +42,8 @@ inline const Bf16Row kAllBf16[] = {
     {"avx512_vnni", kNone,        &bf16_avx512},
     {"avx2",        kNone,        &bf16_avx2},
 #elif defined(__aarch64__) || defined(_M_ARM64)
+    {"neon_i8mm",    kNone,       &bf16_neon},
+    {"neon_dotprod", kNone,       &bf16_neon},
     {"neon",        kNone,        &bf16_neon},
 #endif
     {"scalar",      kNone,        &bf16_scalar},
