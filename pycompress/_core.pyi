@@ -135,6 +135,9 @@ class Output:
         scale: typing.SupportsFloat | typing.SupportsIndex | None,
         zero_point: typing.SupportsInt | typing.SupportsIndex,
         dtype: str,
+        activation: Activation,
+        residual_scale: typing.SupportsFloat | typing.SupportsIndex,
+        residual_zero_point: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
 
 class PackedConvolution:
@@ -336,10 +339,7 @@ def qlinear(
     a_scale: typing.Any,
     a_zero_point: typing.Any,
     output: Output,
-    activation: Activation,
     residual: typing.Any,
-    residual_scale: typing.SupportsFloat | typing.SupportsIndex,
-    residual_zero_point: typing.SupportsInt | typing.SupportsIndex,
     out: typing.Any,
 ) -> numpy.ndarray: ...
 def quantize(
