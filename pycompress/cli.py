@@ -283,7 +283,9 @@ def bench(  # noqa: PLR0917 - typer reads the options from the signature
         compare=compare,
     )
     with _bad_input():
-        found, view = options.execute(" ".join(["pycompress", *sys.argv[1:]]))
+        # Files by their names alone: a run that is passed on tells nothing of the folders here.
+        said = [Path(argument).name if "/" in argument else argument for argument in sys.argv[1:]]
+        found, view = options.execute(" ".join(["pycompress", *said]))
     _show(found, view, as_json=as_json)
 
 

@@ -30,7 +30,7 @@ _GREY = "#5a5a5a"
 _NEAR = 1.5
 """Diagonals whose rates are closer than that have no room for a label between them."""
 
-_APART = 6.0
+_APART = 9.0
 """Labels of two sets' peaks stand so far apart, for the peaks of one may be those of the other."""
 
 _STYLE: Any = {
