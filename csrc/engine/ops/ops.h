@@ -103,6 +103,7 @@ OpPtr make_trilu(const NodeDef& node);
 OpPtr make_pad(const NodeDef& node);
 // linear.cpp, matmul.cpp
 OpPtr make_attention(const NodeDef& node);
+OpPtr make_matmul_nbits(const NodeDef& node);
 OpPtr make_linear(const NodeDef& node);
 OpPtr make_matmul(const NodeDef& node);
 OpPtr make_matmul_integer(const NodeDef& node);
