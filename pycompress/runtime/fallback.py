@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -62,13 +62,7 @@ class ReferenceStep:
             raise ValueError(msg) from error
         self._calls += 1
         self._seconds += perf_counter() - start
-        arrays = [np.asarray(r) for r in results]
-        return [
-            np.ascontiguousarray(a if dtype is None else a.astype(dtype, copy=False)).reshape(
-                a.shape
-            )
-            for a, dtype in zip(arrays, self._dtypes, strict=True)
-        ]
+        return [_owned(r, dtype) for r, dtype in zip(results, self._dtypes, strict=True)]
 
     def profile(self) -> list[tuple[str, str, int, float]]:
         """Return (name, operator, calls, seconds) since the start."""
@@ -76,3 +70,13 @@ class ReferenceStep:
 
     def set_profiling(self, enabled: bool) -> None:
         """Do nothing: beside the reference evaluator the clock is free, and always runs."""
+
+
+def _owned(result: Any, dtype: np.dtype[Any] | None) -> Any:  # noqa: ANN401
+    """Return a result as the next step wants it: sequences and optionals stay what they are."""
+    if result is None or isinstance(result, list):
+        return result
+    array = np.asarray(result)
+    if dtype is not None and dtype != array.dtype:
+        array = array.astype(dtype)
+    return np.ascontiguousarray(array).reshape(array.shape)
