@@ -14,7 +14,9 @@ from importlib.util import find_spec
 import numpy as np
 from onnx import helper
 
+import pycompress
 from bench.small_model import small_model
+from pycompress.bench.cases import INT4_BLOCK
 from pycompress.bench.work import A_SCALE, A_ZERO, Y_ZERO
 
 
@@ -43,6 +45,12 @@ def numpy_gemm(_, work, __):
     a, w = (work.operands[name].astype(np.float32) for name in ("a", "w"))
     out = np.empty(work.right.shape, np.float32)
     return Entry(lambda: np.matmul(a, w, out=out), off=1e-5 * np.abs(work.right).max())
+
+
+def numpy_float32(_, work, __):
+    a, w = work.operands["a"], work.operands["w"]
+    out = np.empty(work.right.shape, np.float32)
+    return Entry(lambda: np.matmul(a, w, out=out))
 
 
 def numpy_linear(_, work, __):
@@ -95,6 +103,28 @@ def onnxruntime_linear(_, work, threads):
     constants["wz"] = np.zeros(len(constants["scale"]), np.int8)
     model = small_model(nodes, {"x": x}, constants, np.float32)
     return Entry(onnxruntime_run(model, {"x": x}, threads))
+
+
+def onnxruntime_float32(_, work, threads):
+    a, w = work.operands["a"], work.operands["w"]
+    model = small_model(
+        [helper.make_node("MatMul", ["a", "w"], ["y"])], {"a": a}, {"w": w}, a.dtype
+    )
+    return Entry(onnxruntime_run(model, {"a": a}, threads))
+
+
+def onnxruntime_int4(_, work, threads):
+    """4-bit weights in the same blocks, a in int8 as ours."""
+    a, w = work.operands["a"], work.operands["w"]
+    quantized = pycompress.quantize_int4(w, INT4_BLOCK)
+    k, n = quantized.shape
+    settings = {"K": k, "N": n, "bits": 4, "block_size": INT4_BLOCK, "accuracy_level": 4}
+    node = helper.make_node(
+        "MatMulNBits", ["a", "b", "s"], ["y"], domain="com.microsoft", **settings
+    )
+    constants = {"b": quantized.data, "s": quantized.scale}
+    model = small_model([node], {"a": a}, constants, a.dtype)
+    return Entry(onnxruntime_run(model, {"a": a}, threads), off=1e-3 * np.abs(work.right).max())
 
 
 def onnxruntime_conv(case, work, threads):
@@ -159,6 +189,13 @@ def torch_gemm(_, work, threads):
     return Entry(lambda: torch._int_mm(a, w), lambda y: y.numpy() + lost)  # noqa: SLF001 (it has no other)
 
 
+def torch_float32(_, work, threads):
+    torch = torch_with(threads)
+    a, w = torch.from_numpy(work.operands["a"]), torch.from_numpy(work.operands["w"])
+    out = torch.empty(work.right.shape)
+    return Entry(lambda: torch.matmul(a, w, out=out), lambda y: y.numpy())
+
+
 def torch_linear(_, work, threads):
     torch = torch_with(threads)
     x, w, scale, bias = (torch.from_numpy(work.operands[n]) for n in ("x", "w", "scale", "bias"))
@@ -186,14 +223,26 @@ def torch_quantize(case, work, threads):
 
 
 PEERS = {
-    "numpy": {"gemm": numpy_gemm, "linear": numpy_linear, "quantize": numpy_quantize},
+    "numpy": {
+        "gemm": numpy_gemm,
+        "linear": numpy_linear,
+        "quantize": numpy_quantize,
+        "float32": numpy_float32,
+    },
     "onnxruntime": {
         "gemm": onnxruntime_gemm,
         "linear": onnxruntime_linear,
         "conv": onnxruntime_conv,
         "quantize": onnxruntime_quantize,
+        "int4": onnxruntime_int4,
+        "float32": onnxruntime_float32,
     },
-    "torch": {"gemm": torch_gemm, "linear": torch_linear, "quantize": torch_quantize},
+    "torch": {
+        "gemm": torch_gemm,
+        "linear": torch_linear,
+        "quantize": torch_quantize,
+        "float32": torch_float32,
+    },
 }
 
 

@@ -16,5 +16,5 @@ def small_model(nodes, inputs, constants, result):
     ]
     y = helper.make_tensor_value_info("y", helper.np_dtype_to_tensor_dtype(np.dtype(result)), None)
     graph = helper.make_graph(nodes, "small", values, [y], tensors)
-    opset = [helper.make_opsetid("", 18)]
+    opset = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
     return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()

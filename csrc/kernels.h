@@ -110,6 +110,81 @@ struct GemmKernels {
   GemmKernel f32;  // float32
 };
 
+// ---- int4 weights
+// -------------------------------------------------------------------------------------------
+
+// C = A . W, float32 in and out. A column of W is divided into blocks of `block` (32, 64 or 128)
+// along K; each has a float32 scale and a zero point z, and its values q are 4 bits wide:
+//
+//   w = (q - z) * scale,    q and z in 0..15, z = 8 where the weights have no zero points
+//
+// A is quantized to int8 in the same blocks, as it comes. With every step rounded to float32:
+//
+//   largest = max |a| in the block
+//   a_scale = largest / 127;    p = round_half_even(a * (127 / largest)), in [-127, 127]
+//
+// A block whose largest is below 2^-119 (its 127 / largest would be infinite) has a_scale 0 and all
+// p 0; one with NaN or an infinity has a_scale NaN and all p 0, and whatever it goes into is NaN.
+//
+//   sum = 0;    for each block in order:    sum = fma(float(dot(p, q - z)), scale * a_scale, sum)
+//
+// The dot product is an exact integer and fma rounds once, so the results are the same bits on
+// every set. After that comes the epilogue of a float gemm.
+//
+// A row of A is a run of records, one for each block: Int4Block, then `block` int8.
+struct Int4Block {
+  float scale;
+  int32_t offset;  // -8 * sum(p)
+};
+
+constexpr int64_t int4_record(int64_t block) {
+  return static_cast<int64_t>(sizeof(Int4Block)) + block;
+}
+
+// A panel of W holds nr columns, block after block: scale [nr] float32; with zero points z [nr]
+// uint8, room up to the next 64 bytes; then q, [block / (2 kr)][nr][kr] bytes: byte (i, n, j) is k
+// = 2 i kr + j in the low half and kr further in the high half.
+constexpr int64_t int4_zeros_bytes(int64_t nr) { return (nr + 63) / 64 * 64; }
+
+// One tile: up to mr rows by one panel.
+struct Int4Args {
+  const void* const* rows;  // the records of each row
+  int64_t blocks, block;    // in depth
+  bool zeros;               // whether the panel has zero points
+  const void* b;
+  int32_t row_count, col_count;
+  int64_t row, col;          // of the tile's corner in the whole result
+  void* c;                   // the tile's corner
+  int64_t ldc;               // in elements
+  const Epilogue* epilogue;  // out is f32, u8 or s8
+};
+
+struct Int4Kernels {
+  int32_t mr, nr, kr;
+  // k values of a row into records; the last block is filled up with zeros.
+  void (*quantize)(const float* a, int64_t k, int64_t block, void* records);
+  void (*tile)(const Int4Args& args);
+};
+
+// ---- bf16
+// ----------------------------------------------------------------------------------------------------
+
+// C = A . B, float32 in and out, of operands rounded to bfloat16 (the upper half of a float32,
+// half to even) and sums in float32. Float results: held to a tolerance. Denormal numbers may count
+// as 0.
+//
+// A is rounded by `round`, k values of a row at a time: into bfloat16, or into float32 where the
+// CPU has no instruction for bfloat16 and the tile widens B as it loads it. Panels of B are as in
+// StripArgs, of bfloat16.
+struct Bf16Kernel {
+  const char* name;
+  int32_t mr, nr, kr;
+  int32_t a_bytes;  // of an element of A as the tile reads it
+  void (*round)(const float* a, int64_t k, void* rounded);
+  void (*strip)(const StripArgs& args);
+  TileShape shapes[4];  // as in GemmKernel
+};
+
 // ---- depthwise convolution
 // ----------------------------------------------------------------------------------
 
@@ -260,6 +335,7 @@ struct KernelSet {
   const DepthwiseKernels* depthwise;
   const QuantizeKernels* quantize;
   const PointwiseKernels* pointwise;
+  const Int4Kernels* int4;
 };
 
 }  // namespace pycompress

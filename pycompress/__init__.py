@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what _HOME says, for type checkers and editors
     from pycompress.compression import compress as compress
+    from pycompress.kernels.bf16 import (
+        PackedBf16 as PackedBf16,
+        bf16_isa as bf16_isa,
+        gemm_bf16 as gemm_bf16,
+        pack_bf16 as pack_bf16,
+    )
     from pycompress.kernels.conv import (
         PackedConvolution as PackedConvolution,
         pack_conv as pack_conv,
@@ -26,6 +32,13 @@ if TYPE_CHECKING:  # what _HOME says, for type checkers and editors
         pack as pack,
         qgemm as qgemm,
         qlinear as qlinear,
+    )
+    from pycompress.kernels.int4 import (
+        Int4Weights as Int4Weights,
+        PackedInt4 as PackedInt4,
+        gemm_int4 as gemm_int4,
+        pack_int4 as pack_int4,
+        quantize_int4 as quantize_int4,
     )
     from pycompress.kernels.quantize import (
         QuantizedWeights as QuantizedWeights,
@@ -49,25 +62,34 @@ __version__ = "0.1.0"
 _HOME: dict[str, str] = {
     "FallbackWarning": "runtime",
     "InferenceSession": "runtime",
+    "Int4Weights": "kernels.int4",
     "Linear": "kernels.gemm",
+    "PackedBf16": "kernels.bf16",
     "PackedConvolution": "kernels.conv",
+    "PackedInt4": "kernels.int4",
     "PackedWeights": "kernels.gemm",
     "QuantizedWeights": "kernels.quantize",
     "available_isas": "kernels.cpu",
+    "bf16_isa": "kernels.bf16",
     "compare": "report.compare",
     "compress": "compression",
     "dequantize": "kernels.quantize",
+    "gemm_bf16": "kernels.bf16",
+    "gemm_int4": "kernels.int4",
     "get_num_threads": "kernels.cpu",
     "info": "report.info",
     "inspect": "report.inspect",
     "isa": "kernels.cpu",
     "linear": "kernels.gemm",
     "pack": "kernels.gemm",
+    "pack_bf16": "kernels.bf16",
     "pack_conv": "kernels.conv",
+    "pack_int4": "kernels.int4",
     "qconv": "kernels.conv",
     "qgemm": "kernels.gemm",
     "qlinear": "kernels.gemm",
     "quantize": "kernels.quantize",
+    "quantize_int4": "kernels.int4",
     "quantize_weights": "kernels.quantize",
     "set_num_threads": "kernels.cpu",
     "use_isa": "kernels.cpu",

@@ -12,17 +12,24 @@ import numpy
 __all__: list[str] = [
     "Activation",
     "Output",
+    "PackedBf16",
     "PackedConvolution",
+    "PackedInt4",
     "PackedWeights",
     "Program",
     "absmax",
     "add_q8",
     "available_isas",
+    "bf16_isa",
+    "bf16_tile",
     "binary",
     "checksum",
     "dequantize",
+    "gemm_bf16",
+    "gemm_int4",
     "gemm_tile",
     "get_num_threads",
+    "int4_tile",
     "isa",
     "layer_norm",
     "limit_peaks",
@@ -30,7 +37,9 @@ __all__: list[str] = [
     "linear",
     "max_q8",
     "pack",
+    "pack_bf16",
     "pack_conv",
+    "pack_int4",
     "program_ops",
     "qconv",
     "qgemm",
@@ -49,6 +58,19 @@ __all__: list[str] = [
     "use_isa",
 ]
 
+class PackedBf16:
+    """
+    bfloat16 weights [K, N] in the panels of one kernel.
+    """
+
+    def __repr__(self) -> str: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
 class PackedWeights:
     """
     Weights [K, N] in the panels of one instruction set.
@@ -65,6 +87,21 @@ class PackedWeights:
     def nbytes(self) -> int: ...
     @property
     def scale(self) -> typing.Any: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+class PackedInt4:
+    """
+    4-bit weights [K, N] in the panels of one instruction set.
+    """
+
+    def __repr__(self) -> str: ...
+    @property
+    def block(self) -> int: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def nbytes(self) -> int: ...
     @property
     def shape(self) -> tuple[int, int]: ...
 
@@ -158,6 +195,16 @@ def add_q8(
     out: typing.Any = None,
 ) -> numpy.ndarray: ...
 def available_isas() -> list[str]: ...
+def bf16_isa() -> str:
+    """
+    The bf16 kernel of the instruction set in use.
+    """
+
+def bf16_tile(isa: str = "") -> tuple[int, int, int]:
+    """
+    Rows, columns and depth step of a bf16 kernel's tile.
+    """
+
 def binary(
     op: str, a: numpy.ndarray, b: numpy.ndarray, out: typing.Any = None
 ) -> numpy.ndarray: ...
@@ -173,12 +220,19 @@ def dequantize(
     axis: typing.SupportsInt | typing.SupportsIndex | None,
     out: typing.Any,
 ) -> numpy.ndarray: ...
+def gemm_bf16(a: numpy.ndarray, packed: PackedBf16, out: typing.Any) -> numpy.ndarray: ...
+def gemm_int4(a: numpy.ndarray, packed: PackedInt4, out: typing.Any) -> numpy.ndarray: ...
 def gemm_tile(isa: str = "", is_float: bool = False) -> tuple[int, int, int]:
     """
     Most rows, most columns and the depth step of an instruction set's tiles.
     """
 
 def get_num_threads() -> int: ...
+def int4_tile(isa: str = "") -> tuple[int, int]:
+    """
+    Rows and columns of an instruction set's tile of 4-bit weights.
+    """
+
 def isa() -> str: ...
 def layer_norm(
     x: numpy.ndarray,
@@ -208,6 +262,7 @@ def pack(
     zero_point: typing.Any = None,
     isa: str = "",
 ) -> PackedWeights: ...
+def pack_bf16(w: numpy.ndarray, bias: typing.Any = None, isa: str = "") -> PackedBf16: ...
 def pack_conv(
     w: numpy.ndarray,
     scale: typing.Any,
@@ -219,6 +274,16 @@ def pack_conv(
     groups: typing.SupportsInt | typing.SupportsIndex,
     isa: str = "",
 ) -> PackedConvolution: ...
+def pack_int4(
+    data: numpy.ndarray,
+    scale: numpy.ndarray,
+    zero_point: typing.Any,
+    k: typing.SupportsInt | typing.SupportsIndex,
+    n: typing.SupportsInt | typing.SupportsIndex,
+    block: typing.SupportsInt | typing.SupportsIndex,
+    bias: typing.Any = None,
+    isa: str = "",
+) -> PackedInt4: ...
 def program_ops() -> list[str]:
     """
     Names of the operators that a Program can run.

@@ -61,6 +61,9 @@ class BenchName(str, Enum):
     linear = "linear"
     conv = "conv"
     quantize = "quantize"
+    int4 = "int4"
+    float32 = "float32"
+    model = "model"
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -87,6 +90,12 @@ def compress(  # noqa: PLR0917 - typer reads the options from the signature
         list[str] | None, typer.Option(help="A node that stays in float, or a pattern; repeatable.")
     ] = None,
     ranges: Annotated[RangesName, typer.Option(help="How a range is chosen.")] = RangesName.auto,
+    reports: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--report", help="Write a report: one HTML page (.html) or JSON (.json); repeatable."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compress a model to int8 and report what was done."""
@@ -100,6 +109,7 @@ def compress(  # noqa: PLR0917 - typer reads the options from the signature
             exclude=tuple(exclude or ()),
             progress=tell,
             ranges=ranges.value,
+            report=tuple(reports or ()),
         )
     from pycompress.report.text import report_view
 
@@ -107,7 +117,7 @@ def compress(  # noqa: PLR0917 - typer reads the options from the signature
 
 
 @app.command()
-def compare(
+def compare(  # noqa: PLR0917 - typer reads the options from the signature
     a: Annotated[
         Path, typer.Argument(metavar="A", help="The model to hold against, such as the float one.")
     ],
@@ -119,12 +129,16 @@ def compare(
         float | None,
         typer.Option(min=0.0, help="Exit with 1 when cosine agreement falls further below 1."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write the comparison: one HTML page (.html) or JSON (.json)."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run two models on the same inputs and compare answers, sizes and times."""
     with _bad_input(), spinner() as tell:
         tell(f"running {a} and {b}")
-        found = pycompress.compare(a, b, data)
+        found = pycompress.compare(a, b, data, report=report)
     from pycompress.report.text import comparison_view
 
     _show(found.to_dict(), comparison_view(found), as_json=as_json)
@@ -173,6 +187,9 @@ def plan(
 @app.command()
 def bench(  # noqa: PLR0917 - typer reads the options from the signature
     what: Annotated[BenchName, typer.Argument(help="What to time.")] = BenchName.all,
+    model: Annotated[
+        Path | None, typer.Argument(metavar="[MODEL]", help="The model, after `model`.")
+    ] = None,
     cases: Annotated[
         str | None,
         typer.Option("--set", help="transformer, resnet50, mobilenet or square (by kind)."),
@@ -180,8 +197,8 @@ def bench(  # noqa: PLR0917 - typer reads the options from the signature
     shape: Annotated[
         list[str] | None,
         typer.Option(
-            help="Instead of a set; repeatable. gemm, linear: M,N,K. conv: SIZE,CHANNELS,FILTERS,"
-            "KERNEL[,STRIDE[,GROUPS]]. quantize: the tensor's, @AXIS after it."
+            help="Instead of a set; repeatable. gemm, linear, int4, float32: M,N,K. conv: "
+            "SIZE,CHANNELS,FILTERS,KERNEL[,STRIDE[,GROUPS]]. quantize: sizes, @AXIS after them."
         ),
     ] = None,
     isa: Annotated[
@@ -189,29 +206,42 @@ def bench(  # noqa: PLR0917 - typer reads the options from the signature
     ] = None,
     threads: Annotated[str, typer.Option(help="Thread counts between commas.")] = "1",
     seconds: Annotated[float, typer.Option(min=0.0, help="Time for each row.")] = 0.25,
+    data: Annotated[
+        Path | None, typer.Option(help="Inputs of the model, as for compress --calibration.")
+    ] = None,
     save: Annotated[Path | None, typer.Option(help="Write the run here, for --compare.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the rows here.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the roofline here: .png or .svg (needs matplotlib).")
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="A B", help="Measure nothing; hold two saved runs against each other."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure this machine's ceilings, and the kernels below them."""
-    from pycompress.bench.cases import KINDS, choose
-    from pycompress.bench.progress import progress_bar
-    from pycompress.bench.run import Plan, run, thread_counts, usable_isas
-    from pycompress.bench.tables import run_view
+    """Measure this machine's ceilings and the kernels below them, or the nodes of a model."""
+    from pycompress.bench.command import Options
 
+    options = Options(
+        what=what.value,
+        model=model,
+        cases=cases,
+        shapes=tuple(shape or ()),
+        isa=isa,
+        threads=threads,
+        seconds=seconds,
+        data=data,
+        save=save,
+        csv=csv,
+        plot=plot,
+        compare=compare,
+    )
     with _bad_input():
-        kinds = KINDS if what is BenchName.all else (what.value,)
-        chosen = choose(kinds, cases, tuple(shape or ()))
-        plan = Plan(tuple(chosen), usable_isas(isa), thread_counts(threads), seconds)
-        _refuse_folders(save, csv)
-    command = " ".join(["pycompress", *sys.argv[1:]])
-    with progress_bar() as tell:
-        found = run(plan, command, tell)
-    if save:
-        found.save(save)
-    if csv:
-        csv.write_text(found.csv())
-    _show(found.to_dict(), run_view(found), as_json=as_json)
+        found, view = options.execute(" ".join(["pycompress", *sys.argv[1:]]))
+    _show(found, view, as_json=as_json)
 
 
 @app.command()
@@ -247,18 +277,6 @@ def _bad_input() -> Iterator[None]:
     except (ValueError, OSError, ModuleNotFoundError) as error:
         _complain(" ".join(str(error).split()) or type(error).__name__)
         raise typer.Exit(2) from None
-
-
-def _refuse_folders(*paths: Path | None) -> None:
-    """Refuse what can't be written before minutes of work are spent."""
-    for path in paths:
-        if path is not None and (path.is_dir() or not path.parent.is_dir()):
-            msg = (
-                f"{path}: there is no folder to write it to"
-                if not path.is_dir()
-                else f"{path} is a folder"
-            )
-            raise ValueError(msg)
 
 
 def _complain(text: str) -> None:

@@ -18,7 +18,7 @@ SPECIAL = np.array(
 SCALES = np.array(
     [1, 0.5, 0.1, 0.0123, 7.7, 1e-40, 1e-45, 1.2e-38, 1e30, 3e38, 2.0**64, 2.0**65, 2.0**-65]
     + [float.fromhex(f"0x1.{low:04x}{high:02x}p{e}")
-       for e in (-5, 0) for low in (0x0000, 0x0100, 0xFE00)
+       for e in (-40, -24, -5, 0) for low in (0x0000, 0x0100, 0xFE00)
        for high in (0x00, 0x02, 0x04, 0x06, 0x08, 0xFE, 0xFC, 0xFA, 0xF8)],
     np.float32,
 )  # fmt: skip

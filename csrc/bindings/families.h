@@ -5,9 +5,11 @@
 namespace pycompress {
 
 void bind_cpu(pybind11::module_& module);
+void bind_bf16(pybind11::module_& module);
 void bind_checksum(pybind11::module_& module);
 void bind_conv(pybind11::module_& module);
 void bind_gemm(pybind11::module_& module);
+void bind_int4(pybind11::module_& module);
 void bind_limits(pybind11::module_& module);
 void bind_linear(pybind11::module_& module);
 void bind_pointwise(pybind11::module_& module);

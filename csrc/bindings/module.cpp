@@ -3,9 +3,11 @@
 
 PYBIND11_MODULE(_core, module) {
   module.doc() = "Native kernels and engine of pycompress.";
+  pycompress::bind_bf16(module);
   pycompress::bind_checksum(module);
   pycompress::bind_cpu(module);
   pycompress::bind_gemm(module);
+  pycompress::bind_int4(module);
   pycompress::bind_limits(module);
   pycompress::bind_linear(module);
   pycompress::bind_conv(module);  // after the activations, which it takes

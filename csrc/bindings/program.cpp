@@ -234,13 +234,18 @@ py::list run(Program& program, const std::vector<py::array>& arrays) {
   return results;
 }
 
+// For every node, in the order in which they run: name, operator, calls, seconds in all; start,
+// seconds and shape of the first output of the last call.
 py::list profile(Program& program) {
   py::list rows;
   for (const auto& node : program.nodes()) {
-    const int64_t calls = node->calls;
-    if (calls == 0) continue;
-    rows.append(py::make_tuple(node->name, node->entry->name, calls,
-                               static_cast<double>(node->nanoseconds) * 1e-9));
+    const NodeTimes times = node->clock.times();
+    const py::tuple shape =
+        py::cast(std::vector<int64_t>(times.last_shape.begin(), times.last_shape.end()));
+    rows.append(py::make_tuple(node->name, node->entry->name, times.calls,
+                               static_cast<double>(times.nanoseconds) * 1e-9,
+                               static_cast<double>(times.last_start) * 1e-9,
+                               static_cast<double>(times.last_nanoseconds) * 1e-9, shape));
   }
   return rows;
 }

@@ -36,6 +36,8 @@ uint32_t cpu_features() {
   if ((found & kAvx2) != 0 && (state & kZmm) == kZmm && (ebx & avx512) == avx512) {
     found |= kAvx512;
     if ((ecx & (1u << 11)) != 0) found |= kAvx512Vnni;
+    if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1u << 5)) != 0)
+      found |= kAvx512Bf16;
   }
   return found;
 }
@@ -43,9 +45,51 @@ uint32_t cpu_features() {
 }  // namespace pycompress
 
 #elif defined(__aarch64__) || defined(_M_ARM64)
+#if defined(__linux__)
+#include <sys/auxv.h>
+
+namespace {
+// Of the kernel's uapi/asm/hwcap.h, which older systems have without the second.
+bool has_dotprod() { return (getauxval(AT_HWCAP) & (1ul << 20)) != 0; }  // HWCAP_ASIMDDP
+bool has_i8mm() { return (getauxval(AT_HWCAP2) & (1ul << 13)) != 0; }    // HWCAP2_I8MM
+}  // namespace
+
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+
+namespace {
+bool has(const char* name) {
+  int32_t value = 0;
+  size_t size = sizeof value;
+  return sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value != 0;
+}
+bool has_dotprod() { return has("hw.optional.arm.FEAT_DotProd"); }
+bool has_i8mm() { return has("hw.optional.arm.FEAT_I8MM"); }
+}  // namespace
+
+#elif defined(_WIN32)
+#include <windows.h>
+
+namespace {
+// PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE and, in newer SDKs, PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE.
+bool has_dotprod() { return IsProcessorFeaturePresent(43) != 0; }
+bool has_i8mm() { return IsProcessorFeaturePresent(66) != 0; }
+}  // namespace
+
+#else
+namespace {
+bool has_dotprod() { return false; }
+bool has_i8mm() { return false; }
+}  // namespace
+#endif
 
 namespace pycompress {
-uint32_t cpu_features() { return kNeon; }  // Advanced SIMD is mandatory in AArch64
+uint32_t cpu_features() {
+  uint32_t found = kNeon;  // Advanced SIMD is mandatory in AArch64
+  if (has_dotprod()) found |= kNeonDotprod;
+  if (has_i8mm()) found |= kNeonI8mm;
+  return found;
+}
 }  // namespace pycompress
 
 #else

@@ -10,6 +10,9 @@ enum CpuFeature : uint32_t {
   kAvx512 = 1u << 1,  // AVX-512 F, BW, VL, DQ, with zmm state saved by the OS
   kAvx512Vnni = 1u << 2,
   kNeon = 1u << 3,
+  kAvx512Bf16 = 1u << 4,
+  kNeonDotprod = 1u << 5,  // sdot, udot
+  kNeonI8mm = 1u << 6,     // smmla, ummla, usmmla
 };
 
 uint32_t cpu_features();

@@ -42,6 +42,14 @@ const KernelSet& active_set() {
   return *set;
 }
 
+const Bf16Kernel& bf16_of(const KernelSet& set) {
+  static const uint32_t features = cpu_features();
+  for (const Bf16Row& row : kAllBf16) {
+    if (set.name == std::string(row.set) && (row.needs & features) == row.needs) return *row.kernel;
+  }
+  throw std::logic_error("no bf16 kernel for the instruction set " + std::string(set.name));
+}
+
 void use_set(const std::string& name) {
   g_active.store(&find_set(name), std::memory_order_release);
 }

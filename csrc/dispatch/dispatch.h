@@ -17,4 +17,7 @@ const KernelSet& active_set();
 const KernelSet& find_set(const std::string& name);
 void use_set(const std::string& name);
 
+// The bf16 kernel that goes with a set on this CPU.
+const Bf16Kernel& bf16_of(const KernelSet& set);
+
 }  // namespace pycompress

@@ -94,9 +94,14 @@ void Instance::run(const std::vector<void*>& inputs, const std::vector<void*>& o
       fail(node.title() + ": " + e.what());
     }
     if (!profiling) continue;
+    const auto nanoseconds = [](std::chrono::steady_clock::duration time) {
+      return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
+    };
     const auto spent = std::chrono::steady_clock::now() - start;
-    node.nanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count();
-    ++node.calls;
+    const std::vector<int>& made = plan_.steps_[i].outputs;
+    const bool has_first = !made.empty() && made[0] >= 0;
+    node.clock.add(nanoseconds(start.time_since_epoch()), nanoseconds(spent),
+                   has_first ? tensors_[static_cast<size_t>(made[0])].shape : Shape{});
   }
   for (const OutputCopy& copy : plan_.copies_) {
     const Tensor& tensor = tensors_[static_cast<size_t>(copy.value)];

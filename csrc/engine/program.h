@@ -26,6 +26,35 @@ struct ProgramValue {
   bool by_value = false;        // inputs: the values decide shapes
 };
 
+// What a node took while it was timed; the last call stands beside the sum of all.
+struct NodeTimes {
+  int64_t calls = 0;
+  int64_t nanoseconds = 0;
+  int64_t last_start = 0;  // of the steady clock
+  int64_t last_nanoseconds = 0;
+  Shape last_shape;  // of the first output
+};
+
+class NodeClock {
+ public:
+  void add(int64_t start, int64_t nanoseconds, const Shape& shape) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ++times_.calls;
+    times_.nanoseconds += nanoseconds;
+    times_.last_start = start;
+    times_.last_nanoseconds = nanoseconds;
+    times_.last_shape = shape;
+  }
+  NodeTimes times() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return times_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  NodeTimes times_;
+};
+
 struct ProgramNode {
   const OpEntry* entry = nullptr;
   std::string name;
@@ -34,8 +63,7 @@ struct ProgramNode {
   std::unique_ptr<Op> op;
   PackStore weights;  // what the operator packed
   int index = 0;      // how many were added before it
-  std::atomic<int64_t> calls{0};
-  std::atomic<int64_t> nanoseconds{0};
+  NodeClock clock;
 
   std::string title() const { return std::string(entry->name) + " '" + name + "'"; }
 };

@@ -30,16 +30,12 @@ constexpr int32_t kMr = 6, kNr = kLanes;
   return _mm512_set1_epi32(four);
 }
 
-template <int R, int V, bool kFlip>
-void gemm_tile_s8_avx512_vnni(const TileArgs& args) {
-  I32 acc[R][V];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-    for (int j = 0; j < V; ++j) acc[r][j] = I32{};
-  }
+// The products over all taps. Prefetching costs slots of the load ports: it is another loop.
+template <int R, int V, bool kFlip, bool kPrefetch>
+[[gnu::always_inline]] inline void multiply(const TileArgs& args, I32 (&acc)[R][V]) {
   const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
   const uint8_t* b = static_cast<const uint8_t*>(args.b);
+  const char* next = static_cast<const char*>(args.next);
   const int64_t step = args.panel_bytes;
   for (int64_t t = 0; t < args.taps; ++t) {
     const uint8_t* a[R];
@@ -50,6 +46,11 @@ void gemm_tile_s8_avx512_vnni(const TileArgs& args) {
       __m512i bv[V];
 #pragma GCC unroll 16
       for (int j = 0; j < V; ++j) bv[j] = _mm512_load_si512(b + j * step);
+      if (kPrefetch) {
+#pragma GCC unroll 16
+        for (int j = 0; j < V; ++j) _mm_prefetch(next + j * 64, _MM_HINT_T1);
+        next += V * 64;
+      }
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
         __m512i av = broadcast4(a[r] + k);
@@ -60,7 +61,50 @@ void gemm_tile_s8_avx512_vnni(const TileArgs& args) {
       }
     }
   }
+}
+
+template <int R, int V, bool kFlip>
+void gemm_tile_s8_avx512_vnni(const TileArgs& args) {
+  I32 acc[R][V];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (int j = 0; j < V; ++j) acc[r][j] = I32{};
+  }
+  if (R > 1 && args.next != nullptr) {
+    multiply<R, V, kFlip, true>(args, acc);
+  } else {
+    multiply<R, V, kFlip, false>(args, acc);
+  }
   finish_s32<R, V>(args, Columns<V>(args.col_count), acc);
+}
+
+template <int R, int V, bool kPrefetch>
+[[gnu::always_inline]] inline void multiply(const TileArgs& args, F32 (&acc)[R][V]) {
+  const float* b = static_cast<const float*>(args.b);
+  const char* next = static_cast<const char*>(args.next);
+  const int64_t step = args.panel_bytes / 4;
+  for (int64_t t = 0; t < args.taps; ++t) {
+    const float* a[R];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) a[r] = static_cast<const float*>(args.rows[t * args.row_step + r]);
+    for (int64_t k = 0; k < args.k; ++k, b += kNr) {
+      __m512 bv[V];
+#pragma GCC unroll 16
+      for (int j = 0; j < V; ++j) bv[j] = _mm512_load_ps(b + j * step);
+      if (kPrefetch) {
+#pragma GCC unroll 16
+        for (int j = 0; j < V; ++j) _mm_prefetch(next + j * 64, _MM_HINT_T1);
+        next += V * 64;
+      }
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) {
+        const __m512 av = _mm512_set1_ps(a[r][k]);
+#pragma GCC unroll 16
+        for (int j = 0; j < V; ++j) acc[r][j] = _mm512_fmadd_ps(av, bv[j], acc[r][j]);
+      }
+    }
+  }
 }
 
 template <int R, int V>
@@ -71,23 +115,10 @@ void gemm_tile_f32_avx512(const TileArgs& args) {
 #pragma GCC unroll 16
     for (int j = 0; j < V; ++j) acc[r][j] = F32{};
   }
-  const float* b = static_cast<const float*>(args.b);
-  const int64_t step = args.panel_bytes / static_cast<int64_t>(sizeof(float));
-  for (int64_t t = 0; t < args.taps; ++t) {
-    const float* a[R];
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) a[r] = static_cast<const float*>(args.rows[t * args.row_step + r]);
-    for (int64_t k = 0; k < args.k; ++k, b += kNr) {
-      __m512 bv[V];
-#pragma GCC unroll 16
-      for (int j = 0; j < V; ++j) bv[j] = _mm512_load_ps(b + j * step);
-#pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) {
-        const __m512 av = _mm512_set1_ps(a[r][k]);
-#pragma GCC unroll 16
-        for (int j = 0; j < V; ++j) acc[r][j] = _mm512_fmadd_ps(av, bv[j], acc[r][j]);
-      }
-    }
+  if (R > 1 && args.next != nullptr) {
+    multiply<R, V, true>(args, acc);
+  } else {
+    multiply<R, V, false>(args, acc);
   }
   finish_f32<R, V>(args, Columns<V>(args.col_count), acc);
 }

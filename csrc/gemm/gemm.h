@@ -11,7 +11,7 @@
 
 namespace pycompress {
 
-// A 64-byte aligned block with slack behind it that may be read.
+// A 64-byte aligned block with slack behind it that may be read. Large ones ask for huge pages.
 struct AlignedBuffer {
   AlignedBuffer() = default;
   explicit AlignedBuffer(size_t bytes);
@@ -26,8 +26,12 @@ struct AlignedBuffer {
   size_t size_ = 0;
 };
 
+// Bytes from one panel to the next. A tile reads several at once: streams that lie a power of two
+// apart would fall into the same few sets of the cache.
+constexpr int64_t panel_stride(int64_t bytes) { return bytes % 2048 == 0 ? bytes + 64 : bytes; }
+
 // Weights in panels of nr columns for one kernel set: [ceil(N / nr)][taps][k_padded / kr][nr][kr],
-// zeros in the padding.
+// panel_bytes apart, zeros in the padding.
 struct PackedB {
   const KernelSet* set = nullptr;
   bool is_float = false;

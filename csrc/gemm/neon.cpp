@@ -1,25 +1,21 @@
-// 4x16 tiles for Advanced SIMD without the dot product extension, int8 and float32.
+// 4x16 int8 tiles for Advanced SIMD without the dot product extension.
 //
-//                          B step   b [16 cols x 1k]: widened to 2 x 8 int16      float32: 4 x 4
-//                          columns
+//                          B step   b [16 cols x 1k], widened to 2 x 8 int16
 //   A step [4 rows x 4k]
 //     row r, by lane  ->            acc[r][0]  acc[r][1]  acc[r][2]  acc[r][3]    r = 0..3
 //
-//   16 accumulators + 4 of A + 3 of B = 23 of 32 registers (float32: 16 + 4 + 4).
+//   16 accumulators + 4 of A + 3 of B = 23 of 32 registers.
 //
 // Both sides are widened to 16 bits, B as it is loaded, A by the driver once for all panels; smlal
 // by lane adds one product to each 32-bit sum: exact for every byte of either sign, and no padding
 // in depth.
 #include <arm_neon.h>
 
-#include "gemm/columns_neon.h"
-#include "gemm/epilogue.inc.h"
+#include "gemm/shared_neon.inc.h"
 #include "kernels.h"
 
 namespace pycompress {
 namespace {
-
-constexpr int32_t kMr = 4, kNr = 16, kVectors = kNr / kLanes;
 
 // One step in depth: acc += a[r][lane] * b, over the panel's V vectors of columns.
 template <int kLane, int R, int V>
@@ -37,50 +33,6 @@ template <int kLane, int R, int V>
   }
 }
 
-template <int kLane, int R, int V>
-[[gnu::always_inline]] inline void multiply(const float* b, const float32x4_t (&a)[R],
-                                            float32x4_t (&acc)[R][V]) {
-  float32x4_t bv[V];
-#pragma GCC unroll 16
-  for (int j = 0; j < V; ++j) bv[j] = vld1q_f32(b + j * kLanes);
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-    for (int j = 0; j < V; ++j) acc[r][j] = vfmaq_laneq_f32(acc[r][j], bv[j], a[r], kLane);
-  }
-}
-
-[[gnu::always_inline]] inline int16x4_t load4(const int16_t* p) { return vld1_s16(p); }
-[[gnu::always_inline]] inline int16x4_t load1(const int16_t* p) { return vld1_dup_s16(p); }
-[[gnu::always_inline]] inline float32x4_t load4(const float* p) { return vld1q_f32(p); }
-[[gnu::always_inline]] inline float32x4_t load1(const float* p) { return vld1q_dup_f32(p); }
-
-// The sums of a tile: element types of A and B, vectors of A and of sums.
-template <int R, int V, typename A, typename B, typename VectorA, typename Sum>
-[[gnu::always_inline]] inline void multiply_taps(const TileArgs& args, Sum (&acc)[R][V]) {
-  const B* b = static_cast<const B*>(args.b);
-  for (int64_t t = 0; t < args.taps; ++t) {
-    const A* rows[R];
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) rows[r] = static_cast<const A*>(args.rows[t * args.row_step + r]);
-    int64_t k = 0;
-    VectorA a[R];
-    for (; k + 4 <= args.k; k += 4, b += 4 * kNr) {
-#pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) a[r] = load4(rows[r] + k);
-      multiply<0>(b, a, acc);
-      multiply<1>(b + kNr, a, acc);
-      multiply<2>(b + 2 * kNr, a, acc);
-      multiply<3>(b + 3 * kNr, a, acc);
-    }
-    for (; k < args.k; ++k, b += kNr) {
-#pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) a[r] = load1(rows[r] + k);
-      multiply<0>(b, a, acc);
-    }
-  }
-}
-
 template <int R, int V>
 void gemm_tile_4x16_s8_neon(const TileArgs& args) {
   int32x4_t acc[R][V];
@@ -89,7 +41,29 @@ void gemm_tile_4x16_s8_neon(const TileArgs& args) {
 #pragma GCC unroll 16
     for (int j = 0; j < V; ++j) acc[r][j] = vdupq_n_s32(0);
   }
-  multiply_taps<R, V, int16_t, int8_t, int16x4_t>(args, acc);
+  const int8_t* b = static_cast<const int8_t*>(args.b);
+  for (int64_t t = 0; t < args.taps; ++t) {
+    const int16_t* rows[R];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      rows[r] = static_cast<const int16_t*>(args.rows[t * args.row_step + r]);
+    }
+    int16x4_t a[R];
+    int64_t k = 0;
+    for (; k + 4 <= args.k; k += 4, b += 4 * kNr) {
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) a[r] = vld1_s16(rows[r] + k);
+      multiply<0>(b, a, acc);
+      multiply<1>(b + kNr, a, acc);
+      multiply<2>(b + 2 * kNr, a, acc);
+      multiply<3>(b + 3 * kNr, a, acc);
+    }
+    for (; k < args.k; ++k, b += kNr) {
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) a[r] = vld1_dup_s16(rows[r] + k);
+      multiply<0>(b, a, acc);
+    }
+  }
   I32 sums[R][V];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
@@ -97,24 +71,6 @@ void gemm_tile_4x16_s8_neon(const TileArgs& args) {
     for (int j = 0; j < V; ++j) sums[r][j] = (I32)acc[r][j];
   }
   finish_s32<R, V>(args, Columns<V>(args.col_count), sums);
-}
-
-template <int R, int V>
-void gemm_tile_4x16_f32_neon(const TileArgs& args) {
-  float32x4_t acc[R][V];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-    for (int j = 0; j < V; ++j) acc[r][j] = vdupq_n_f32(0.0f);
-  }
-  multiply_taps<R, V, float, float, float32x4_t>(args, acc);
-  F32 sums[R][V];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-    for (int j = 0; j < V; ++j) sums[r][j] = (F32)acc[r][j];
-  }
-  finish_f32<R, V>(args, Columns<V>(args.col_count), sums);
 }
 
 void gemm_s8(const StripArgs& args) {
@@ -132,21 +88,6 @@ void gemm_s8(const StripArgs& args) {
             [](int32_t rows, int32_t columns) { return kTiles[rows - 1][(columns - 1) / kLanes]; });
 }
 
-void gemm_f32(const StripArgs& args) {
-  static constexpr Tile kTiles[kMr][kVectors] = {
-      {gemm_tile_4x16_f32_neon<1, 1>, gemm_tile_4x16_f32_neon<1, 2>, gemm_tile_4x16_f32_neon<1, 3>,
-       gemm_tile_4x16_f32_neon<1, 4>},
-      {gemm_tile_4x16_f32_neon<2, 1>, gemm_tile_4x16_f32_neon<2, 2>, gemm_tile_4x16_f32_neon<2, 3>,
-       gemm_tile_4x16_f32_neon<2, 4>},
-      {gemm_tile_4x16_f32_neon<3, 1>, gemm_tile_4x16_f32_neon<3, 2>, gemm_tile_4x16_f32_neon<3, 3>,
-       gemm_tile_4x16_f32_neon<3, 4>},
-      {gemm_tile_4x16_f32_neon<4, 1>, gemm_tile_4x16_f32_neon<4, 2>, gemm_tile_4x16_f32_neon<4, 3>,
-       gemm_tile_4x16_f32_neon<4, 4>},
-  };
-  run_strip(args, kNr,
-            [](int32_t rows, int32_t columns) { return kTiles[rows - 1][(columns - 1) / kLanes]; });
-}
-
 void widen_neon(const uint8_t* a, int64_t k, bool is_signed, int16_t* wide) {
   int64_t i = 0;
   for (; i + 8 <= k; i += 8) {
@@ -157,23 +98,12 @@ void widen_neon(const uint8_t* a, int64_t k, bool is_signed, int16_t* wide) {
   for (; i < k; ++i) wide[i] = is_signed ? static_cast<int8_t>(a[i]) : a[i];
 }
 
-void row_sums_neon(const uint8_t* a, int64_t k, bool is_signed, int32_t* sum) {
-  int32_t total = 0;
-  int64_t i = 0;
-  for (; i + 16 <= k; i += 16) {
-    const uint8x16_t bytes = vld1q_u8(a + i);
-    total += is_signed ? vaddlvq_s8(vreinterpretq_s8_u8(bytes)) : vaddlvq_u8(bytes);
-  }
-  for (; i < k; ++i) total += is_signed ? static_cast<int8_t>(a[i]) : a[i];
-  *sum = total;
-}
-
 }  // namespace
 
 extern const GemmKernels gemm_neon;
 const GemmKernels gemm_neon = {
     {kMr, kNr, 1, true, gemm_s8, nullptr, widen_neon, row_sums_neon, {{kMr, 1}}},
-    {kMr, kNr, 1, true, gemm_f32, nullptr, nullptr, nullptr, {{kMr, 1}}},
+    kF32Kernel,
 };
 
 }  // namespace pycompress

@@ -1,4 +1,6 @@
 // Weights into panels, with the sums that zero points need.
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -13,7 +15,8 @@ namespace pycompress {
 namespace {
 
 constexpr size_t kAlignment = 64;
-constexpr size_t kSlack = 256;  // a tile may prefetch or load a little past the end
+constexpr size_t kSlack = 256;  // a tile may load a little past the end
+constexpr size_t kHugePage = size_t{2} << 20;
 
 int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
@@ -64,9 +67,12 @@ void require_int32(int64_t depth, int64_t worst) {
 }  // namespace
 
 AlignedBuffer::AlignedBuffer(size_t bytes) : size_(bytes) {
+  const size_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
   const size_t total = (bytes + kSlack + kAlignment - 1) / kAlignment * kAlignment;
-  data_.reset(static_cast<uint8_t*>(::operator new(total, std::align_val_t(kAlignment))),
-              [](uint8_t* p) { ::operator delete(p, std::align_val_t(kAlignment)); });
+  data_.reset(static_cast<uint8_t*>(::operator new(total, std::align_val_t(alignment))),
+              [alignment](uint8_t* p) { ::operator delete(p, std::align_val_t(alignment)); });
+  // A wish: without huge pages the block is as good, and slower to read.
+  if (alignment == kHugePage) madvise(data_.get(), total / kHugePage * kHugePage, MADV_HUGEPAGE);
 }
 
 PackedB describe_b(const KernelSet& set, bool is_float, int64_t taps, int64_t k, int64_t n) {
@@ -79,7 +85,7 @@ PackedB describe_b(const KernelSet& set, bool is_float, int64_t taps, int64_t k,
   packed.n = n;
   packed.k_padded = round_up(k, kernel.kr);
   packed.panel_bytes =
-      static_cast<size_t>(taps * packed.k_padded * kernel.nr) * (is_float ? sizeof(float) : 1);
+      static_cast<size_t>(panel_stride(taps * packed.k_padded * kernel.nr * (is_float ? 4 : 1)));
   return packed;
 }
 

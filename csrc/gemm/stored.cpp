@@ -11,6 +11,11 @@ enum Place { kIsFloat, kTaps, kDepth, kColumns, kNr, kKr, kPlaces };
 
 int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
+int64_t panel_bytes(const std::vector<int64_t>& layout) {
+  return panel_stride(layout[kTaps] * round_up(layout[kDepth], layout[kKr]) * layout[kNr] *
+                      (layout[kIsFloat] != 0 ? 4 : 1));
+}
+
 void check(const Stored& stored) {
   constexpr int64_t kLargest = int64_t{1} << 31;
   if (stored.layout.size() != kPlaces || stored.blocks.size() != 3)
@@ -28,11 +33,8 @@ void check(const Stored& stored) {
     throw std::invalid_argument("stored weights have an impossible number of elements " +
                                 std::to_string(elements));
   const auto& layout = stored.layout;
-  const int64_t element = layout[kIsFloat] != 0 ? 4 : 1;
-  need_block(stored.blocks[0],
-             layout[kTaps] * round_up(layout[kDepth], layout[kKr]) *
-                 round_up(layout[kColumns], layout[kNr]),
-             element, "panels");
+  const int64_t panels = (layout[kColumns] + layout[kNr] - 1) / layout[kNr];
+  need_block(stored.blocks[0], panels, panel_bytes(layout), "panels");
   const int64_t sums = layout[kIsFloat] != 0 ? 0 : layout[kColumns];
   need_block(stored.blocks[1], sums, sizeof(int32_t), "col_sum");
   if (stored.blocks[2].bytes != 0) need_block(stored.blocks[2], sums, sizeof(int32_t), "col_zero");
@@ -44,8 +46,9 @@ void for_each(const std::vector<int64_t>& layout, const F& f) {
   const int64_t nr = layout[kNr];
   const int64_t kr = layout[kKr];
   const int64_t padded = round_up(layout[kDepth], kr);
+  const int64_t panel_elements = panel_bytes(layout) / (layout[kIsFloat] != 0 ? 4 : 1);
   for (int64_t n = 0; n < layout[kColumns]; ++n) {
-    const int64_t panel = n / nr * layout[kTaps] * padded * nr + n % nr * kr;
+    const int64_t panel = n / nr * panel_elements + n % nr * kr;
     for (int64_t t = 0; t < layout[kTaps]; ++t) {
       for (int64_t k = 0; k < layout[kDepth]; ++k)
         f(t, k, n, panel + (t * padded + k / kr * kr) * nr + k % kr);

@@ -7,8 +7,8 @@ namespace pycompress {
 namespace {
 
 // One tile: row_count rows by col_count columns over all taps. rows[t * row_step + r] is row r of
-// tap t. Panels are as in StripArgs; `ahead` is how far behind b the bytes lie that will be read
-// next, for tiles that prefetch.
+// tap t. Panels are as in StripArgs. `next`, where not null, is what will be read after them and is
+// not in cache yet: as many panels, for a tile to prefetch as it goes.
 struct TileArgs {
   const void* const* rows;
   int64_t row_step;
@@ -16,7 +16,7 @@ struct TileArgs {
   int64_t k;
   const void* b;
   int64_t panel_bytes;
-  int64_t ahead;
+  const void* next;
   int32_t row_count;
   int32_t col_count;
   int64_t row;  // of the tile's corner in the whole result
@@ -25,6 +25,10 @@ struct TileArgs {
   int64_t ldc;  // in elements
   const Epilogue* epilogue;
 };
+
+// B that is larger does not stay in a second-level cache from one call to the next. And what such a
+// cache holds twice: the panels in use and the next ones.
+constexpr int64_t kCached = 768 * 1024, kTwice = 512 * 1024;
 
 using Tile = void (*)(const TileArgs& args);
 
@@ -40,11 +44,12 @@ template <typename TileOf>
   tile.taps = strip.taps;
   tile.k = strip.k;
   tile.panel_bytes = strip.panel_bytes;
-  tile.ahead = strip.panels * strip.panel_bytes;
   tile.ldc = strip.ldc;
   tile.epilogue = strip.epilogue;
+  const int64_t group = strip.panels * strip.panel_bytes;
+  const bool prefetch = strip.col_count / nr * strip.panel_bytes > kCached && group <= kTwice;
   const char* b = static_cast<const char*>(strip.b);
-  for (int64_t col = 0; col < strip.col_count; col += width, b += tile.ahead) {
+  for (int64_t col = 0; col < strip.col_count; col += width, b += group) {
     const int64_t columns = strip.col_count - col;
     tile.b = b;
     tile.col = strip.col + col;
@@ -60,6 +65,7 @@ template <typename TileOf>
         tile.row_count = rows;
         run = tile_of(rows, tile.col_count);
       }
+      tile.next = prefetch && left <= height && width < columns ? b + group : nullptr;
       tile.rows = strip.rows + row * strip.taps;
       tile.row = strip.row + row;
       tile.c = static_cast<char*>(strip.c) + (row * strip.ldc + col) * element;

@@ -6,7 +6,8 @@
 
 namespace pycompress {
 
-extern const LimitLoops limits_scalar, limits_avx2, limits_avx512_vnni, limits_neon;
+extern const LimitLoops limits_scalar, limits_avx2, limits_avx512_vnni, limits_neon,
+    limits_neon_dotprod, limits_neon_i8mm;
 
 struct LimitRow {
   const char* isa;
@@ -20,6 +21,8 @@ inline const LimitRow kAllLimits[] = {
     {"avx512_vnni", kAvx2 | kAvx512 | kAvx512Vnni, &limits_avx512_vnni},
     {"avx2",        kAvx2,                         &limits_avx2},
 #elif defined(__aarch64__) || defined(_M_ARM64)
+    {"neon_i8mm",    kNeon | kNeonDotprod | kNeonI8mm, &limits_neon_i8mm},
+    {"neon_dotprod", kNeon | kNeonDotprod,             &limits_neon_dotprod},
     {"neon",        kNeon,                         &limits_neon},
 #endif
     {"scalar",      kNone,                         &limits_scalar},

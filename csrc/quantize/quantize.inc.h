@@ -16,7 +16,8 @@
 // 1.54 * 2^-48 * x / s (l: 2^-49, its product: 2^-48, 1 / s in double: 2^-53), that is
 // 1.54 * 2^-48 * M * S < 3.1 on the left's scale. So unless S mod 2^16 is one of +-1, +-2, +-3 the
 // error does not reach a midpoint, and a tie is met exactly. Those scales, and the very small and
-// large, divide.
+// large, divide: |l| <= 2^(-e - 25), so that below e = -25 the product x * l of a large x is
+// infinite, and has the other sign where l is negative.
 
 namespace pycompress {
 namespace {
@@ -26,7 +27,7 @@ inline bool two_products_are_exact(float scale) {
   __builtin_memcpy(&word, &scale, sizeof word);
   const int32_t exponent = ((word >> 23) & 255) - 127;
   const int32_t low = static_cast<int16_t>(word & 0xffff);
-  return kFused && word > 0 && exponent >= -64 && exponent <= 64 &&
+  return kFused && word > 0 && exponent >= -24 && exponent <= 64 &&
          (low == 0 || low > 3 || low < -3);
 }
 

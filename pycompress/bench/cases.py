@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-KINDS = ("gemm", "linear", "conv", "quantize")
+KINDS = ("gemm", "linear", "conv", "quantize", "int4", "float32")
+"""gemm: integers; linear: float in and out, int8 inside; int4: float by 4-bit weights."""
+
+INT4_BLOCK = 32
+"""Values that share a float32 scale."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +23,8 @@ class Case:
     kind : str
         One of `KINDS`.
     shape : tuple of int
-        gemm, linear: M, N, K. conv: height and width, channels, filters, kernel, stride, groups.
-        quantize: the tensor's.
+        gemm, linear, int4, float32: M, N, K. conv: height and width, channels, filters, kernel,
+        stride, groups. quantize: the tensor's.
     axis : int or None
         quantize: the axis that has a scale for each index.
     """
@@ -62,13 +66,33 @@ class Case:
             weights = filters * (channels // groups) * kernel**2
             return size**2 * channels + self.out_size**2 * filters + weights
         m, n, k = self.shape
-        return {"gemm": 1, "linear": 4}[self.kind] * m * k + n * k + 4 * m * n
+        weights = n * k
+        if self.kind == "int4":
+            weights = n * (k // 2 + 4 * -(-k // INT4_BLOCK))
+        if self.kind == "float32":
+            weights *= 4
+        return (1 if self.kind == "gemm" else 4) * m * k + weights + 4 * m * n
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Types of products that bound it: the first that this CPU has an instruction for."""
+        return _TYPES[self.kind]
 
     @property
     def out_size(self) -> int:
         """Height and width of a convolution's result; the padding is half the kernel."""
         size, _, _, kernel, stride, _ = self.shape
         return (size + 2 * (kernel // 2) - kernel) // stride + 1
+
+
+_TYPES = {
+    "gemm": ("int8",),
+    "linear": ("int8",),
+    "conv": ("int8",),
+    "int4": ("int8",),
+    "float32": ("float32",),
+    "quantize": (),
+}
 
 
 def _products(kind: str, rows: tuple[int, ...], *weights: tuple[int, int]) -> list[Case]:
@@ -91,6 +115,8 @@ SETS: dict[str, tuple[Case, ...]] = {
     "transformer": (
         *_products("gemm", (1, 4, 16, 128, 512), *_BERT),
         *_products("linear", (1, 16, 128), *_BERT),
+        *_products("int4", (1, 4, 16), *_BERT),
+        *_products("float32", (1, 16, 128), *_BERT),
         Case("quantize", (128, 768)),
         Case("quantize", (128, 3072)),
         Case("quantize", (3072, 768), 0),
@@ -135,6 +161,7 @@ SETS: dict[str, tuple[Case, ...]] = {
     "square": (
         *_squares("gemm"),
         *_squares("linear"),
+        *_squares("float32"),
         *(Case("quantize", (n, n)) for n in (64, 256, 1024, 4096)),
     ),
 }
@@ -144,6 +171,8 @@ DEFAULT_SET = {
     "linear": "transformer",
     "conv": "resnet50",
     "quantize": "transformer",
+    "int4": "transformer",
+    "float32": "transformer",
 }
 
 
@@ -219,6 +248,8 @@ def _read_layer(kind: str, text: str) -> Case:
 _READ_SHAPE: dict[str, Callable[[str, str], Case]] = {
     "gemm": _read_product,
     "linear": _read_product,
+    "int4": _read_product,
+    "float32": _read_product,
     "conv": _read_layer,
     "quantize": _read_tensor,
 }

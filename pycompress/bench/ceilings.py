@@ -94,10 +94,11 @@ class Ceilings:
         moving = case.bytes / memory.rate
         if not case.operations:
             return moving, memory.level
-        peak = self.peak(isa, "int8", threads)
-        if peak is None:
+        peaks = ((self.peak(isa, kind, threads), kind) for kind in case.types)
+        found = next(((rate, kind) for rate, kind in peaks if rate is not None), None)
+        if found is None:
             return None
-        return max((case.operations / peak, "int8"), (moving, memory.level))
+        return max((case.operations / found[0], found[1]), (moving, memory.level))
 
 
 def measure(

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import statistics
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from functools import partial
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Of a saved run; another one is refused."""
 
+PASSES = 3
+"""Times that a run goes through all its cases, each time with operands in other places: what is
+slow only where memory happens to lie, or for a while, shows as a difference between the passes."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -38,10 +43,13 @@ class Row:
         Together the name of the work.
     operations, bytes : int
     times : Times
+    passes : tuple of float
+        The median of each pass over all cases, in seconds.
     rate : float
         Of the median: operations per second, or bytes where there are no operations.
     bound : str
-        What the ceiling is made of: "int8" or a level of memory; empty where there is none.
+        What the ceiling is made of: a type of products or a level of memory; empty where there is
+        none.
     share : float or None
         Of the ceiling that the median reaches.
     """
@@ -53,6 +61,7 @@ class Row:
     operations: int
     bytes: int
     times: Times
+    passes: tuple[float, ...]
     rate: float
     bound: str
     share: float | None
@@ -60,7 +69,14 @@ class Row:
     @property
     def unit(self) -> str:
         """Of `rate`, in units of a thousand million."""
-        return "GOP/s" if self.operations else "GB/s"
+        if not self.operations:
+            return "GB/s"
+        return "GFLOP/s" if self.kind == "float32" else "GOP/s"
+
+    @property
+    def noise(self) -> float:
+        """How far its median may be off, as a part of it: samples and passes differ by so much."""
+        return self.times.spread + (max(self.passes) - min(self.passes)) / 2 / self.times.median
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -96,7 +112,7 @@ class Run:
     def csv(self) -> str:
         """Return the rows with commas between their fields."""
         out = io.StringIO()
-        names = [f.name for f in fields(Row) if f.name != "times"]
+        names = [f.name for f in fields(Row) if f.name not in {"times", "passes"}]
         times = [f.name for f in fields(Times)]
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([*names, *(f"{name}_s" if name != "samples" else name for name in times)])
@@ -123,7 +139,10 @@ def load(path: Path) -> Run:
         msg = f"{path} is no run of format {FORMAT} that `pycompress bench --save` wrote"
         raise ValueError(msg)
     try:
-        rows = [Row(**{**row, "times": Times(**row["times"])}) for row in data["rows"]]
+        rows = [
+            Row(**{**row, "times": Times(**row["times"]), "passes": tuple(row["passes"])})
+            for row in data["rows"]
+        ]
         return Run(
             Machine.from_dict(data["machine"]),
             data["when"],
@@ -146,7 +165,7 @@ class Plan:
     isas, threads : tuple
         Every case runs on each pair of them; the pairs of one case take turns.
     seconds : float
-        For each row.
+        For each row, in all passes together.
     """
 
     cases: tuple[Case, ...]
@@ -172,24 +191,33 @@ def run(plan: Plan, command: str, tell: Callable[[str, int, int], None]) -> Run:
     """
     machine = this_machine()
     before = pycompress.isa(), pycompress.get_num_threads()
-    total = len(plan.cases)
+    total = PASSES * len(plan.cases)
     found = ceilings.measure(machine.caches, plan.threads, lambda text: tell(text, 0, total))
     probe = Probe()
-    rows: list[Row] = []
+    settings = [(isa, count) for isa in plan.isas for count in plan.threads]
+    samples: dict[Case, list[list[list[float]]]] = {case: [] for case in plan.cases}
     try:
-        for done, case in enumerate(plan.cases):
+        for done in range(total):
+            case = plan.cases[done % len(plan.cases)]
             tell(f"{case.kind} {case.name}", done, total)
-            rows += _rows(case, plan, found, probe)
+            samples[case].append(_samples(case, settings, plan.seconds / PASSES, probe))
     finally:
         pycompress.use_isa(before[0])
         pycompress.set_num_threads(before[1])
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    return Run(machine, now, command, found, probe.noise(), tuple(rows))
+    rows = tuple(
+        _row(case, setting, [one[index] for one in passes], found)
+        for case, passes in samples.items()
+        for index, setting in enumerate(settings)
+    )
+    return Run(machine, now, command, found, probe.noise(), rows)
 
 
-def _rows(case: Case, plan: Plan, found: Ceilings, probe: Probe) -> list[Row]:
+def _samples(
+    case: Case, settings: list[tuple[str, int]], seconds: float, probe: Probe
+) -> list[list[float]]:
+    """Return the samples of a case in one pass, for each instruction set and thread count."""
     made = work.make(case)
-    settings = [(isa, count) for isa in plan.isas for count in plan.threads]
     turns = []
     for isa, count in settings:
         enter = partial(_enter, isa, count)
@@ -197,26 +225,27 @@ def _rows(case: Case, plan: Plan, found: Ceilings, probe: Probe) -> list[Row]:
         call = made.prepare()
         made.check(call(), f"{case.kind} {case.name} on {isa}, {count} threads")
         turns.append(Turn(enter, call))
-    rows = []
-    for (isa, count), times in zip(settings, in_turns(turns, plan.seconds, probe), strict=True):
-        least = found.seconds(case, isa, count)
-        bound, share = ("", None) if least is None else (least[1], least[0] / times.median)
-        rate = (case.operations or case.bytes) / times.median
-        rows.append(
-            Row(
-                case.kind,
-                case.name,
-                isa,
-                count,
-                case.operations,
-                case.bytes,
-                times,
-                rate,
-                bound,
-                share,
-            )
-        )
-    return rows
+    return in_turns(turns, seconds, probe)
+
+
+def _row(case: Case, setting: tuple[str, int], passes: list[list[float]], found: Ceilings) -> Row:
+    isa, count = setting
+    times = Times.of([sample for samples in passes for sample in samples])
+    least = found.seconds(case, isa, count)
+    bound, share = ("", None) if least is None else (least[1], least[0] / times.median)
+    return Row(
+        kind=case.kind,
+        case=case.name,
+        isa=isa,
+        threads=count,
+        operations=case.operations,
+        bytes=case.bytes,
+        times=times,
+        passes=tuple(statistics.median(samples) for samples in passes),
+        rate=(case.operations or case.bytes) / times.median,
+        bound=bound,
+        share=share,
+    )
 
 
 def _enter(isa: str, threads: int) -> None:

@@ -20,14 +20,23 @@ if TYPE_CHECKING:
     from pycompress.bench.ceilings import Ceilings
     from pycompress.bench.run import Row, Run
 
+RESTLESS = 0.1
+"""Part of its median by which a row may differ before a run warns of it."""
+
 
 def run_view(run: Run) -> RenderableType:
     """Return what to print for a run."""
     parts: list[RenderableType] = [escape(str(run.machine)), "", *ceilings_view(run.ceilings)]
-    parts.append("Medians of interleaved samples, ± half the distance of their quartiles.\n")
+    parts.append("Medians of interleaved samples; ± by how much samples and passes differ.\n")
     for kind, rows in groupby(run.rows, key=lambda row: row.kind):
         parts.append(rows_view(kind, list(rows)))
     parts.append(noise_text(run.noise))
+    restless = sum(row.noise > RESTLESS for row in run.rows)
+    if restless:
+        parts.append(
+            f"[yellow]·[/yellow] {restless} of {len(run.rows)} rows differ by more than "
+            f"{RESTLESS:.0%} between samples or passes: others use the same caches and memory."
+        )
     return Group(*parts)
 
 
@@ -55,23 +64,33 @@ def ceilings_view(ceilings: Ceilings) -> Iterable[RenderableType]:
 
 def rows_view(kind: str, rows: list[Row]) -> Table:
     """Return the table of one kind of work; a setting that never changes stands in its title."""
-    columns: dict[str, list[str]] = {kind: [row.case for row in rows]}
-    said = []
-    for name, values in (
-        ("isa", [row.isa for row in rows]),
-        ("threads", [threads_text(row.threads) for row in rows]),
-    ):
+    said, columns = settings_columns(
+        kind, [row.case for row in rows], [row.isa for row in rows], [row.threads for row in rows]
+    )
+    columns["time"] = [time_text(row.times.median) for row in rows]
+    columns["±"] = [f"{row.noise:.1%}" for row in rows]
+    columns[rows[0].unit] = [f"{row.rate / 1e9:.1f}" for row in rows]
+    columns["roofline"] = ["" if row.share is None else f"{row.share:.0%}" for row in rows]
+    columns["bound"] = [row.bound for row in rows]
+    return columns_view(columns, ", ".join([kind, *said]), len(columns) - 5)
+
+
+def settings_columns(
+    kind: str, cases: list[str], isas: list[str], threads: list[int]
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the settings that never change, and columns of the cases and of those that do."""
+    said, columns = [], {kind: cases}
+    for name, values in (("isa", isas), ("threads", [threads_text(count) for count in threads])):
         if len(set(values)) == 1:
             said.append(values[0])
         else:
             columns[name] = values
-    columns["time"] = [time_text(row.times.median) for row in rows]
-    columns["±"] = [f"{row.times.spread:.1%}" for row in rows]
-    columns[rows[0].unit] = [f"{row.rate / 1e9:.1f}" for row in rows]
-    columns["roofline"] = ["" if row.share is None else f"{row.share:.0%}" for row in rows]
-    columns["bound by"] = [row.bound for row in rows]
-    title = ", ".join([kind, *said])
-    view = table(*columns, title=title, text=len(columns) - 5)
+    return said, columns
+
+
+def columns_view(columns: dict[str, list[str]], title: str, text: int) -> Table:
+    """Return a table of columns; a case that was named is not named again in the next row."""
+    view = table(*columns, title=title, text=text)
     before = ""
     for case, *fields in zip(*columns.values(), strict=True):
         view.add_row("" if case == before else case, *fields)
@@ -108,9 +127,14 @@ def time_text(seconds: float) -> str:
 def table(*columns: str, title: str, text: int = 1) -> Table:
     """Return an empty table whose first `text` columns hold words, the rest figures."""
     view = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
     for index, column in enumerate(columns):
-        words = index < text or column == "bound by"
+        words = index < text or column in {"bound", "verdict"}
         view.add_column(column, justify="left" if words else "right", no_wrap=True)
     return view

@@ -62,7 +62,9 @@ class Turn:
     call: Callable[[], object]
 
 
-def in_turns(turns: Sequence[Turn], seconds: float, between: Callable[[], None]) -> list[Times]:
+def in_turns(
+    turns: Sequence[Turn], seconds: float, between: Callable[[], None]
+) -> list[list[float]]:
     """Sample each call again and again until all together have had their time.
 
     Parameters
@@ -76,8 +78,8 @@ def in_turns(turns: Sequence[Turn], seconds: float, between: Callable[[], None])
 
     Returns
     -------
-    list of Times
-        In the order of `turns`.
+    list of lists of float
+        Seconds of one call in each sample, in the order of `turns`.
     """
     loops = [_loops(turn) for turn in turns]
     samples: list[list[float]] = [[] for _ in turns]
@@ -88,7 +90,7 @@ def in_turns(turns: Sequence[Turn], seconds: float, between: Callable[[], None])
             turn.call()  # brings its operands into the caches, and its threads to life
             found.append(_seconds(turn.call, count) / count)
         between()
-    return [Times.of(found) for found in samples]
+    return samples
 
 
 def _loops(turn: Turn) -> int:

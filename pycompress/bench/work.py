@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import pycompress
+from pycompress.bench.cases import INT4_BLOCK
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +28,8 @@ class Work:
     Attributes
     ----------
     operands : dict of arrays
-        gemm: a, w. linear: x, w, scale, bias. conv: x, w, scale, y_scale. quantize: x, scale.
+        gemm, int4, float32: a, w. linear: x, w, scale, bias. conv: x, w, scale, y_scale.
+        quantize: x, scale.
     right : ndarray
         The answer, by the definition.
     tolerance : float
@@ -164,6 +166,41 @@ def _quantize(case: Case, rng: np.random.Generator) -> Work:
     return Work({"x": x, "scale": scale}, right, 0.0, prepare)
 
 
+def _int4(case: Case, rng: np.random.Generator) -> Work:
+    m, n, k = case.shape
+    a = rng.normal(0, 1, (m, k)).astype(np.float32)
+    w = rng.normal(0, 0.05, (k, n)).astype(np.float32)
+    quantized = pycompress.quantize_int4(w, INT4_BLOCK)
+
+    def prepare() -> Call:
+        packed = pycompress.pack_int4(quantized)
+        out = np.empty((m, n), np.float32)
+        return lambda: pycompress.gemm_int4(a, packed, out=out)
+
+    # Each block of each row of `a` becomes int8 with a scale of its own.
+    padded = np.zeros((m, -(-k // INT4_BLOCK) * INT4_BLOCK), np.float32)
+    padded[:, :k] = a
+    blocks = padded.reshape(m, -1, INT4_BLOCK)
+    largest = np.maximum(np.abs(blocks).max(axis=2, keepdims=True), np.float32(1e-30))
+    seen = np.rint(blocks * (127 / largest)) * (largest / 127)
+    right = seen.reshape(m, -1)[:, :k].astype(np.float64) @ quantized.dequantize()
+    return Work({"a": a, "w": w}, right.astype(np.float32), 1e-4, prepare)
+
+
+def _float32(case: Case, rng: np.random.Generator) -> Work:
+    m, n, k = case.shape
+    a = rng.normal(0, 1, (m, k)).astype(np.float32)
+    w = rng.normal(0, 0.05, (k, n)).astype(np.float32)
+
+    def prepare() -> Call:
+        packed = pycompress.pack(w)
+        out = np.empty((m, n), np.float32)
+        return lambda: pycompress.linear(a, packed, out=out)
+
+    right = a.astype(np.float64) @ w.astype(np.float64)
+    return Work({"a": a, "w": w}, right.astype(np.float32), 1e-5, prepare)
+
+
 def _integer_product(a: NDArray[Any], w: NDArray[Any]) -> NDArray[np.int32]:
     """Return the exact product: every partial sum is an integer below 2^53."""
     return (a.astype(np.float64) @ w.astype(np.float64)).astype(np.int32)
@@ -174,4 +211,6 @@ _MAKE: dict[str, Callable[[Case, np.random.Generator], Work]] = {
     "linear": _linear,
     "conv": _conv,
     "quantize": _quantize,
+    "int4": _int4,
+    "float32": _float32,
 }

@@ -4,6 +4,7 @@ from pycompress.convert.agreement import Agreement, OutputAgreement, agreement, 
 from pycompress.convert.apply import WeightCache, apply_plan, separate_residuals, settle
 from pycompress.convert.budget import Budget, Held
 from pycompress.convert.chain import choose_ranges, observed
+from pycompress.convert.errors import NodeError, by_node, signal_to_noise
 from pycompress.convert.plan import MODES, Choice, Mode, Plan, PlanError, Precision, make_plan
 from pycompress.convert.rounding import Layer, round_rows, wanted_moments
 from pycompress.convert.weights import quantize_table, quantize_weight
@@ -16,6 +17,7 @@ __all__ = [
     "Held",
     "Layer",
     "Mode",
+    "NodeError",
     "OutputAgreement",
     "Plan",
     "PlanError",
@@ -23,6 +25,7 @@ __all__ = [
     "WeightCache",
     "agreement",
     "apply_plan",
+    "by_node",
     "choose_ranges",
     "cosine",
     "make_plan",
@@ -32,5 +35,6 @@ __all__ = [
     "round_rows",
     "separate_residuals",
     "settle",
+    "signal_to_noise",
     "wanted_moments",
 ]

@@ -94,7 +94,7 @@ class Budget:
         best, least = trials[0], np.inf
         for trial in trials if len(trials) > 1 else ():
             self.ranges = trial[2]
-            drop = self.measure(self._carried_out(trial[1])).drop
+            drop = self.measure(self.carried_out(trial[1])).drop
             if drop < least:
                 best, least = trial, drop
         name, plan, self.ranges = best
@@ -104,7 +104,7 @@ class Budget:
         """Return the relative error energy at the outputs when only this node is converted."""
         key = (choice.key, choice.precision, elsewhere)
         if key not in self._sensitivity:
-            run = self.make_run(self._carried_out(plan.only({choice.key}), elsewhere=elsewhere))
+            run = self.make_run(self.carried_out(plan.only({choice.key}), elsewhere=elsewhere))
             self._sensitivity[key] = max(
                 _relative_error(wanted, run(feed))
                 for wanted, feed in zip(
@@ -119,9 +119,10 @@ class Budget:
         Then the same for what other runtimes make of the file, where that differs.
         """
         held = self._hold_elsewhere(self._hold_here(plan, max_drop, progress), max_drop, progress)
-        return replace(held, graph=self._carried_out(held.plan)) if held.spread else held
+        return replace(held, graph=self.carried_out(held.plan)) if held.spread else held
 
-    def _carried_out(self, plan: Plan, *, elsewhere: bool = False) -> Graph:
+    def carried_out(self, plan: Plan, *, elsewhere: bool = False) -> Graph:
+        """Return the graph that a plan makes with the ranges that were taken over."""
         return apply_plan(self.graph, plan, self.ranges, self.weights, elsewhere=elsewhere)
 
     def _hold_elsewhere(self, held: Held, max_drop: float, progress: Callable[[str], None]) -> Held:
@@ -130,7 +131,7 @@ class Budget:
             left = [c for c in held.plan if c.precision == "dynamic" and c.format == "linear"]
             if not left:
                 return held
-            drop = self.measure(self._carried_out(held.plan, elsewhere=True)).drop
+            drop = self.measure(self.carried_out(held.plan, elsewhere=True)).drop
             if drop <= max_drop:
                 return held
             progress(f"in other runtimes agreement would drop by {drop:.4f}: measuring nodes")
@@ -148,7 +149,7 @@ class Budget:
     def _hold_here(self, plan: Plan, max_drop: float, progress: Callable[[str], None]) -> Held:
         moved = 0
         while True:
-            graph = self._carried_out(plan)
+            graph = self.carried_out(plan)
             found = self.measure(graph)
             left = [choice for choice in plan if choice.precision != "float"]
             if found.drop <= max_drop or not left:

@@ -29,6 +29,8 @@ def outputs(shapes: Shapes, node: Node) -> list[Shape | None]:
     name = node.op if node.domain == "" else f"{node.domain}.{node.op}"
     if name == "Split":
         return _split(shapes, node)
+    if name == "DynamicQuantizeLinear":
+        return [shapes.shape(node.input(0)), (), ()]
     rule = _RULES.get(name)
     return [] if rule is None else [rule(shapes, node)]
 
@@ -326,7 +328,6 @@ _SAME = [
     "Trilu",
     "QuantizeLinear",
     "DequantizeLinear",
-    "DynamicQuantizeLinear",
     "pycompress.activation",
 ]
 _BROADCAST = [

@@ -7,22 +7,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pycompress.calibration import FeedError, FeedSource, feeds, random_feed
-from pycompress.convert import Agreement, agreement
+from pycompress.convert import Agreement, NodeError, agreement, by_node, signal_to_noise
 from pycompress.readers import read
+from pycompress.report.ledger import Ledger, make_type_ledger
+from pycompress.report.page import check_report_path, write_report
 from pycompress.report.peers import has_onnxruntime
 from pycompress.report.report import plain
 from pycompress.report.sizes import model_bytes
 from pycompress.report.timing import Timing, onnxruntime_loader, race, session_loader
+from pycompress.runtime import InferenceSession
 
 if TYPE_CHECKING:
-    from pycompress.calibration import Feed
+    from collections.abc import Sequence
+
+    from pycompress.calibration import Feed, Run
     from pycompress.graph.ir import Graph
 
 MOST_FEEDS = 64
 """Feeds that answers are compared on."""
 
 TIMED_FEEDS = 5
+
+ERROR_FEEDS = 2
+MOST_VALUES = 400
+"""Values that the errors of nodes are measured on: they are all held at once."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,11 @@ class Comparison:
     compared_on : str
         What the inputs were.
     notes : tuple of str
+    ledger : Ledger
+        Bytes of constants by type, in A and in B.
+    errors : tuple of NodeError
+        Signal to noise of B's values that have a namesake of the same shape in A, in the order of
+        A.
     """
 
     a: str
@@ -51,6 +67,8 @@ class Comparison:
     timings: tuple[Timing, ...]
     compared_on: str
     notes: tuple[str, ...]
+    ledger: Ledger
+    errors: tuple[NodeError, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as plain dicts, lists, numbers and strings."""
@@ -58,8 +76,20 @@ class Comparison:
         result["agreement"] |= {"drop": self.agreement.drop, "top1": self.agreement.top1}
         return result
 
+    def to_html(self) -> str:
+        """Return the comparison as one HTML page, for which matplotlib has to be installed."""
+        from pycompress.report.html import comparison_page
 
-def compare(a: str | Path, b: str | Path, data: FeedSource | None = None) -> Comparison:
+        return comparison_page(self)
+
+
+def compare(
+    a: str | Path,
+    b: str | Path,
+    data: FeedSource | None = None,
+    *,
+    report: str | Path | None = None,
+) -> Comparison:
     """Run two models on the same data and compare answers, sizes and times.
 
     Parameters
@@ -68,6 +98,9 @@ def compare(a: str | Path, b: str | Path, data: FeedSource | None = None) -> Com
         Models with the same inputs and outputs, in any mix of float and integers.
     data : dict, iterable of dict, callable, or path of an .npz file or of a folder of them
         As for `compress`; made-up inputs when None.
+    report : path, optional
+        Where the comparison is written as well: one HTML page (.html, needs the extra ``plot``) or
+        JSON (.json).
 
     Returns
     -------
@@ -79,7 +112,13 @@ def compare(a: str | Path, b: str | Path, data: FeedSource | None = None) -> Com
         A file is not a model that can be read.
     FeedError
         The data does not fit, or the models' inputs or outputs differ.
+    ValueError
+        `report` ends in neither .html nor .json.
+    ModuleNotFoundError
+        An HTML report needs matplotlib.
     """
+    if report is not None:
+        check_report_path(report)
     path_a, path_b = Path(a), Path(b)
     graph_a, graph_b = read(path_a), read(path_b)
     _same_face(graph_a, graph_b)
@@ -107,16 +146,44 @@ def compare(a: str | Path, b: str | Path, data: FeedSource | None = None) -> Com
             ("onnxruntime", "B"): onnxruntime_loader(str(path_b)),
         }
     timings = race(entrants, used[:TIMED_FEEDS])
-    return Comparison(
+    sizes = model_bytes(path_a), model_bytes(path_b)
+    made = Comparison(
         str(a),
         str(b),
-        model_bytes(path_a),
-        model_bytes(path_b),
+        *sizes,
         found,
         tuple(timings),
         compared_on,
         tuple(notes),
+        make_type_ledger(graph_a, graph_b, *sizes),
+        _errors(graph_a, graph_b, used[:ERROR_FEEDS]),
     )
+    if report is not None:
+        write_report(made, report)
+    return made
+
+
+def _errors(a: Graph, b: Graph, feeds: Sequence[Feed]) -> tuple[NodeError, ...]:
+    """Hold the values that both models compute under the same name against each other."""
+    theirs = {v.name: v for node in b.nodes for v in node.outputs}
+    known = {
+        v.name: (node.name or node.output.name, node.op)
+        for node in a.nodes
+        for v in node.outputs
+        if v.name in theirs and v.dtype in {None, np.dtype(np.float32)}
+    }
+    names = list(known)
+    names = names[:: -(-len(names) // MOST_VALUES)] if names else []
+    if not names:
+        return ()
+    return tuple(
+        by_node(signal_to_noise(names, _values(a, names), _values(b, names), feeds), known)
+    )
+
+
+def _values(graph: Graph, names: Sequence[str]) -> Run:
+    session = InferenceSession(graph, outputs=names)
+    return lambda feed: session.run(None, dict(feed))[-len(names) :]
 
 
 def _same_face(a: Graph, b: Graph) -> None:

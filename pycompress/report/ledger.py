@@ -83,6 +83,29 @@ def make_ledger(
     return Ledger(tuple(rows))
 
 
+def make_type_ledger(a: Graph, b: Graph, file_a: int, file_b: int) -> Ledger:
+    """Draw up the bytes of two models by the type of their constants, largest in A first."""
+    sums = [_bytes_by_type(graph) for graph in (a, b)]
+    types = sorted({*sums[0], *sums[1]}, key=lambda t: (-sums[0].get(t, 0), t))
+    rows = [LedgerRow(t, "", sums[0].get(t, 0), sums[1].get(t, 0)) for t in types]
+    left = file_a - sum(r.before for r in rows), file_b - sum(r.after for r in rows)
+    return Ledger((*rows, LedgerRow("(structure)", "", *left)))
+
+
+def _bytes_by_type(graph: Graph) -> dict[str, int]:
+    found: dict[str, int] = {}
+    counted: set[int] = set()
+    for node in graph.nodes:
+        for value in node.reads():
+            constant = value.const
+            if constant is None or id(constant) in counted:
+                continue
+            counted.add(id(constant))
+            data = constant.data if isinstance(constant, Quantized) else constant
+            found[data.dtype.name] = found.get(data.dtype.name, 0) + stored_bytes(constant)
+    return found
+
+
 def _constant_bytes(graph: Graph, keys: set[str]) -> tuple[dict[str, int], int]:
     """Bytes of constants by key, and those of all other nodes together."""
     counted: set[int] = set()

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from pycompress.convert import Agreement, Choice
+    from pycompress.convert import Agreement, Choice, NodeError
     from pycompress.report.ledger import Ledger
     from pycompress.report.timing import Timing
+    from pycompress.report.views import Alternative, RangeView
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,12 @@ class Report:
         What the timed inputs were.
     notes : tuple of str
         What the reader should know besides.
+    errors : tuple of NodeError
+        Signal to noise at each node of the plan, on some held-back feeds.
+    ranges : tuple of RangeView
+        Of the values in integers whose range comes from calibration.
+    alternatives : tuple of Alternative
+        Other ways of converting, with their size, time and agreement; the chosen one among them.
     """
 
     source: str
@@ -78,6 +85,9 @@ class Report:
     timings: tuple[Timing, ...]
     timed_on: str
     notes: tuple[str, ...] = field(default_factory=tuple)
+    errors: tuple[NodeError, ...] = ()
+    ranges: tuple[RangeView, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
 
     @property
     def size_before(self) -> int:
@@ -109,6 +119,12 @@ class Report:
     def to_json(self) -> str:
         """Return the report as JSON."""
         return json.dumps(self.to_dict(), indent=2)
+
+    def to_html(self) -> str:
+        """Return the report as one HTML page, for which matplotlib has to be installed."""
+        from pycompress.report.html import report_page
+
+        return report_page(self)
 
     def __str__(self) -> str:
         """Return the report as tables of plain text."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from pycompress.graph.ir import Graph, Node
 from pycompress.runtime.partition import reads
+from pycompress.runtime.steps import Row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ class ReferenceStep:
                 f"cannot run it: {error}"
             )
             raise ValueError(msg) from error
-        self._calls, self._seconds = 0, 0.0
+        self._row = Row(node.name or node.output.name, node.op, engine="onnx.reference")
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the outputs for these inputs.
@@ -60,13 +61,14 @@ class ReferenceStep:
         except Exception as error:
             msg = f"node '{self.node.name}' ({self.node.op}) failed in onnx.reference: {error}"
             raise ValueError(msg) from error
-        self._calls += 1
-        self._seconds += perf_counter() - start
-        return [_owned(r, dtype) for r, dtype in zip(results, self._dtypes, strict=True)]
+        found = [_owned(r, dtype) for r, dtype in zip(results, self._dtypes, strict=True)]
+        shape = getattr(found[0], "shape", ())  # a sequence has none
+        self._row = self._row.after(start, perf_counter() - start, shape)
+        return found
 
-    def profile(self) -> list[tuple[str, str, int, float]]:
-        """Return (name, operator, calls, seconds) since the start."""
-        return [(self.node.name, f"{self.node.op} (onnx.reference)", self._calls, self._seconds)]
+    def profile(self) -> list[Row]:
+        """Return the one row."""
+        return [self._row]
 
     def set_profiling(self, enabled: bool) -> None:
         """Do nothing: beside the reference evaluator the clock is free, and always runs."""

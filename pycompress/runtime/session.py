@@ -6,12 +6,14 @@ import gc
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pycompress.graph.ir import Graph, Value
 from pycompress.runtime import plan
+from pycompress.runtime.profile import Profile, since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -65,17 +67,6 @@ class TensorInfo:
         """Return what `row` described."""
         name, shape, kind, dtype = row
         return cls(name, shape, kind, None if dtype is None else np.dtype(dtype))
-
-
-@dataclass(frozen=True)
-class NodeTime:
-    """Time that one node took: calls, milliseconds in all, and its share of the whole."""
-
-    name: str
-    op: str
-    calls: int
-    ms: float
-    share: float
 
 
 class InferenceSession:
@@ -232,40 +223,53 @@ class InferenceSession:
         results = self._executable.run(self._feeds(input_feed))
         return [self._finished(results[i], self._outputs[i]) for i in wanted]
 
-    def profile(
-        self, input_feed: Mapping[str, ArrayLike] | None = None, runs: int = 10
-    ) -> list[NodeTime]:
-        """Return what each node takes, most expensive first.
+    def profile(self, feeds: Mapping[str, ArrayLike] | None = None, repeats: int = 10) -> Profile:
+        """Return what each node takes.
 
         Parameters
         ----------
-        input_feed : dict of arrays by input name, optional
-            Run the model on it `runs` times and report these runs. Without it: report every run
-            since the session was made, which needs ``profiling=True`` there.
+        feeds : dict of arrays by input name, optional
+            Run the model on them `repeats` times, after one run to warm up, and report these runs.
+            Without: report every run since the session was made, which needs ``profiling=True``
+            there.
+        repeats : int
 
-        Notes
-        -----
-        Nodes that were computed while the run was planned (shape arithmetic) do not appear.
+        Returns
+        -------
+        Profile
+            Its `rows` are the nodes, the most expensive first; `to_chrome_trace` writes the last
+            run.
 
         Raises
         ------
         ValueError
-            Without a feed, when the session was not made with ``profiling=True``.
+            When `repeats` is below 1; without feeds, when the session was not made with
+            ``profiling=True``.
+
+        Examples
+        --------
+        >>> profile = session.profile({"x": x})
+        >>> profile.rows[0].name, profile.rows[0].ms
+        >>> profile.to_chrome_trace("run.json")
         """
-        if input_feed is None:
+        if feeds is None:
             if not self._profiling:
-                msg = "profile() needs a feed to run, or a session made with profiling=True"
+                msg = "profile() needs feeds to run, or a session made with profiling=True"
                 raise ValueError(msg)
-            return _table(_totals(self._executable.profile()))
-        feeds = self._feeds(input_feed)
-        self._executable.run(feeds)
+            return Profile(self._executable.profile())
+        if repeats < 1:
+            msg = f"repeats must be at least 1, got {repeats}"
+            raise ValueError(msg)
+        arrays = self._feeds(feeds)
+        self._executable.run(arrays)
         self._executable.set_profiling(True)
-        before = _totals(self._executable.profile())
-        for _ in range(runs):
-            self._executable.run(feeds)
-        after = _totals(self._executable.profile())
+        before, begin = self._executable.profile(), 0.0
+        for _ in range(repeats):
+            begin = perf_counter()
+            self._executable.run(arrays)
+        after = self._executable.profile()
         self._executable.set_profiling(self._profiling)
-        return _table({key: after[key] - before.get(key, np.zeros(2)) for key in after})
+        return Profile(since(before, after), begin)
 
     def _positions(self, names: Sequence[str] | None) -> list[int]:
         known = [info.name for info in self._outputs]
@@ -324,24 +328,6 @@ def _named(graph: Graph, names: Iterable[str]) -> list[Value]:
             msg = f"outputs: the model has no value named '{name}'"
             raise ValueError(msg)
     return [values[name] for name in names]
-
-
-def _totals(rows: Iterable[tuple[str, str, int, float]]) -> dict[tuple[str, str], np.ndarray]:
-    """Return calls and seconds by name and operator."""
-    totals: dict[tuple[str, str], np.ndarray] = {}
-    for name, op, calls, seconds in rows:
-        totals[name, op] = totals.get((name, op), 0.0) + np.array([calls, seconds])
-    return totals
-
-
-def _table(totals: dict[tuple[str, str], np.ndarray]) -> list[NodeTime]:
-    whole = sum(float(row[1]) for row in totals.values()) or 1.0
-    table = [
-        NodeTime(name, op, int(row[0]), float(row[1]) * 1e3, float(row[1]) / whole)
-        for (name, op), row in totals.items()
-        if row[0] > 0
-    ]
-    return sorted(table, key=lambda row: -row.ms)
 
 
 @contextmanager

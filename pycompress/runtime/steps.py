@@ -7,7 +7,7 @@ comes out of a plan file.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,7 +16,36 @@ if TYPE_CHECKING:
 
     from pycompress import _core
 
-    Row = tuple[str, str, int, float]
+
+class Row(NamedTuple):
+    """What one node took while it was timed: in all, and in its last call.
+
+    Attributes
+    ----------
+    calls : int
+    seconds : float
+        Of all calls.
+    start, last : float
+        When the last call began (`time.perf_counter`), and its seconds.
+    shape : tuple of int
+        Of the first output of the last call.
+    engine : str
+        What ran it.
+    """
+
+    name: str
+    op: str
+    calls: int = 0
+    seconds: float = 0.0
+    start: float = 0.0
+    last: float = 0.0
+    shape: tuple[int, ...] = ()
+    engine: str = "native"
+
+    def after(self, start: float, seconds: float, shape: tuple[int, ...]) -> Row:
+        """Return the row with one call more."""
+        done = self.calls + 1, self.seconds + seconds
+        return Row(self.name, self.op, *done, start, seconds, shape, self.engine)
 
 
 class Step(Protocol):
@@ -34,7 +63,7 @@ class Step(Protocol):
         """Return the outputs for these inputs."""
 
     def profile(self) -> list[Row]:
-        """Return (name, operator, calls, seconds) of what ran since profiling was switched on."""
+        """Return a row for every node, those included that never ran, always in one order."""
 
     def set_profiling(self, enabled: bool) -> None:
         """Start or stop timing."""
@@ -67,7 +96,7 @@ class Executable:
         return [values[v] for v in self.outputs]
 
     def profile(self) -> list[Row]:
-        """Return (name, operator, calls, seconds) of every node that ran while it was timed."""
+        """Return a row for every node, those included that never ran, always in one order."""
         return [row for step in self.steps for row in step.profile()]
 
     def set_profiling(self, enabled: bool) -> None:
@@ -121,8 +150,11 @@ class NativeStep:
         self.inputs, self.outputs = inputs, outputs
         self.program, self.calls, self.returned = program, calls, returned
         self.run = program.run
-        self.profile = program.profile
         self.set_profiling = program.set_profiling
+
+    def profile(self) -> list[Row]:
+        """Return the rows of the program's nodes."""
+        return [Row(*row) for row in self.program.profile()]
 
 
 class BranchStep:

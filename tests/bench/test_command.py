@@ -30,6 +30,8 @@ def bench(*arguments):
 SHAPES = {
     "gemm": "3,20,30",
     "linear": "3,20,30",
+    "int4": "3,20,30",
+    "float32": "3,20,30",
     "conv": "6,4,8,3",
     "quantize": "8,9@1",
 }

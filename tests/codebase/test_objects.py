@@ -23,7 +23,10 @@ pytestmark = [
 
 # What a kernel may call: memory and mathematics of the C library, which suit every CPU.
 CALLS = re.compile(r"_GLOBAL_OFFSET_TABLE_|mem(cpy|set|move)|[a-z0-9]+f?")
-PRODUCT = re.compile(r"v?pdpbusds?|v?pmaddubsw|v?pmaddwd|v?fmadd\w+|[su]dot|[su]mlal2?|fmla")
+PRODUCT = re.compile(
+    r"v?pdpbusds?|v?pmaddubsw|v?pmaddwd|vdpbf16ps|v?fmadd\w+|[su]dot|u?s?mmla"
+    r"|[su]mlal2?|fmla"
+)
 
 
 def objects():
@@ -89,7 +92,7 @@ def test_loading_an_object_runs_no_code_of_it(path):
 
 
 @pytest.mark.parametrize(
-    "path", [o for o in objects() if re.match("(gemm|limits)/(?!scalar)", o.id)]
+    "path", [o for o in objects() if re.match("(gemm|int4|bf16|limits)/(?!scalar)", o.id)]
 )
 def test_inner_loops_of_tiles_stay_in_registers(path):
     """A tile whose accumulators live in memory is many times slower, and as right as ever."""

@@ -21,6 +21,8 @@ MAY_INCLUDE = {
     "pointwise": {"kernels.h", "threads", "simd", "dispatch"},
     "limits": {"threads", "dispatch"},
     "conv": {"kernels.h", "threads", "simd", "dispatch", "gemm"},
+    "int4": {"kernels.h", "threads", "dispatch", "gemm"},
+    "bf16": {"kernels.h", "threads", "dispatch", "gemm"},
     "engine": {
         "kernels.h",
         "threads",
@@ -29,6 +31,8 @@ MAY_INCLUDE = {
         "quantize",
         "pointwise",
         "conv",
+        "int4",
+        "bf16",
     },
 }
 INTRINSICS = {"immintrin.h", "arm_neon.h", "stddef.h", "stdint.h", "string.h"}

@@ -97,7 +97,7 @@ def spelled(m, keys_last, masked, scale_first=False, read_scores=False):
 
 
 def operators(session, feeds):
-    return [row.op for row in session.profile(feeds, runs=1)]
+    return [row.op for row in session.profile(feeds, repeats=1)]
 
 
 @pytest.mark.parametrize("scale_first", [False, True])

@@ -48,7 +48,7 @@ def test_qdq_cnn(dtype):
     found, wanted = session.run(None, feeds), reference(m.proto(), feeds)
     # A near tie of the mean may fall the other way, and then reaches every output of its row.
     assert_within_one(found[0], wanted[0], rate=0.25)
-    ops = {row.op for row in session.profile(feeds, runs=1)}
+    ops = {row.op for row in session.profile(feeds, repeats=1)}
     assert {"conv", "linear", "q_add", "q_global_average_pool", "MaxPool"} <= ops
 
 
@@ -68,7 +68,7 @@ def test_a_function_between_quantized_tensors_is_a_table(dtype, function):
     session = InferenceSession(m.proto())
     (found,), (wanted,) = session.run(None, feeds), reference(m.proto(), feeds)
     assert_within_one(found, wanted)
-    assert {row.op for row in session.profile(feeds, runs=1)} == {"q_table"}
+    assert {row.op for row in session.profile(feeds, repeats=1)} == {"q_table"}
 
 
 def test_q_operator_model():
@@ -144,5 +144,5 @@ def test_concat_and_nearest_resize_stay_integers():
     feeds = {k: m.rng.integers(0, 256, (1, 2, 4, 4)).astype(np.uint8) for k in "xy"}
     session = InferenceSession(m.proto())
     np.testing.assert_array_equal(session.run(None, feeds)[0], reference(m.proto(), feeds)[0])
-    ops = {row.op for row in session.profile(feeds, runs=1)}
+    ops = {row.op for row in session.profile(feeds, repeats=1)}
     assert not ops & {"DequantizeLinear", "QuantizeLinear"}

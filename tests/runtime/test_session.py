@@ -101,10 +101,11 @@ def test_intermediate_values_are_returned_on_request():
 
 def test_profile_lists_what_ran():
     m, feeds = small()
-    rows = InferenceSession(m.proto()).profile(feeds, runs=3)
-    assert {row.op for row in rows} == {"linear", "ReduceSum"}
-    assert all(row.calls == 3 for row in rows)
-    assert sum(row.share for row in rows) == pytest.approx(1.0)
+    profile = InferenceSession(m.proto()).profile(feeds, repeats=3)
+    assert {row.op for row in profile} == {"linear", "ReduceSum"}
+    assert all(row.calls == 3 and row.ms > 0 and row.engine == "native" for row in profile)
+    assert sum(row.share for row in profile) == pytest.approx(1.0)
+    assert [row.share for row in profile] == sorted((r.share for r in profile), reverse=True)
     session = InferenceSession(m.proto(), profiling=True)
     session.run(None, feeds)
     assert {row.calls for row in session.profile()} == {1}
@@ -122,7 +123,10 @@ def test_an_operator_without_a_kernel_runs_through_the_reference_and_says_so():
     assert len(caught) == 1
     assert session.fallbacks == ["Det"]
     assert_close(session.run(None, feeds), reference(m.proto(), feeds))
-    assert any(row.op == "Det (onnx.reference)" for row in session.profile(feeds, runs=1))
+    assert any(
+        (row.op, row.engine) == ("Det", "onnx.reference")
+        for row in session.profile(feeds, repeats=1)
+    )
 
 
 def test_element_types_that_the_engine_lacks_run_through_the_reference():

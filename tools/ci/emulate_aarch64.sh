@@ -1,70 +1,68 @@
 #!/usr/bin/env bash
-# Cross-builds the extension for aarch64 and runs the kernel tests with an arm64 Python under qemu-user.
-#   tools/ci/emulate_aarch64.sh PYTHON WORK [pytest args]     PYTHON has pybind11; WORK is a folder to fill
-# Needs g++-aarch64-linux-gnu, qemu-user, cmake, ninja and Debian 12's own python3. apt's state stays as it is: the arm64 packages
-# are unpacked, not installed.
+# Runs the tests on aarch64 under qemu-user, on a CPU model for each kernel set; an instruction that a model lacks ends the run.
+#   tools/ci/emulate_aarch64.sh PYTHON WORK [pytest args]     PYTHON is a 3.11 with venv; WORK is a folder to fill
+# Needs what tools/ci/cross_aarch64.sh needs, and qemu-user.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-python=$1
-mkdir -p "$2"
+tools/ci/cross_aarch64.sh "$1" "$2"
 work=$(cd "$2" && pwd)
 shift 2
 source tools/ci/kernel_tests.sh
-version=3.11  # Debian 12's
+version=3.11
 root=$work/root
 site=$work/site
+host=$work/host/bin/python
 
-private_apt() {
-  apt-get -qq -o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o APT::Sandbox::User=root \
-    -o Dir::State="$work/apt" -o Dir::State::status="$work/apt/status" -o Dir::Cache="$work/apt" "$@"
-}
-
-if [ ! -x "$root/usr/bin/python$version" ]; then
-  mkdir -p "$work/apt/lists/partial" "$work/apt/archives/partial" "$root"
-  : >"$work/apt/status"
-  private_apt update
-  private_apt install -y --no-install-recommends --download-only "python$version" "libpython$version-dev" libstdc++6
-  for package in "$work"/apt/archives/*.deb; do dpkg -x "$package" "$root"; done
-fi
-
-# The headers alone: the rest of the arm64 tree must not shadow the cross compiler's own.
-headers=$work/include
-mkdir -p "$headers/aarch64-linux-gnu"
-cp -a "$root/usr/include/python$version" "$headers/"
-cp -a "$root/usr/include/aarch64-linux-gnu/python$version" "$headers/aarch64-linux-gnu/"
-
-cat >"$work/toolchain.cmake" <<X
-set(CMAKE_SYSTEM_NAME Linux)
-set(CMAKE_SYSTEM_PROCESSOR aarch64)
-set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
-set(CMAKE_CXX_FLAGS_INIT "-Werror -isystem $headers")
-set(Python_EXECUTABLE /usr/bin/python$version)
-set(Python_INCLUDE_DIR $headers/python$version)
-set(PYTHON_MODULE_EXTENSION .cpython-${version/./}-aarch64-linux-gnu.so)
-X
-cmake -S . -B "$work/build" -G Ninja -DCMAKE_TOOLCHAIN_FILE="$work/toolchain.cmake" \
-  -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" >/dev/null
-cmake --build "$work/build"
-
+# onnxruntime 1.23.2 runs under qemu-user.
 wheels=(--only-binary=:all: --implementation cp --python-version "$version" --abi "cp${version/./}" --abi abi3 --abi none)
-for glibc in 2_34 2_28 2_27 2_17; do wheels+=(--platform "manylinux_${glibc}_aarch64"); done
-[ -d "$site/numpy" ] || "$python" -m pip install -q --no-compile --target "$site" "${wheels[@]}" numpy pytest hypothesis
-rm -rf "$site/pycompress"
-cp -r pycompress "$site/pycompress"
-rm -f "$site"/pycompress/_core*.so
-cmake --install "$work/build" --prefix "$site" >/dev/null
+for glibc in _2_34 _2_28 _2_27 _2_17 2014; do wheels+=(--platform "manylinux${glibc}_aarch64"); done
+[ -d "$site/onnxruntime" ] || "$host" -m pip install -q --no-compile --target "$site" "${wheels[@]}" \
+  numpy onnx onnxruntime==1.23.2 rich typer pytest hypothesis
+rm -rf "$site"/pycompress*
+"$host" -m zipfile -e "$work"/wheel/*-linux_aarch64.whl "$site"
 
-arm64() { qemu-aarch64 -L "$root" -cpu cortex-a72 "$root/usr/bin/python$version" "$@"; }
 export PYTHONPATH=$site PYTHONDONTWRITEBYTECODE=1 OPENBLAS_NUM_THREADS=1
 unset PYTHONHOME
-found=$(cd / && arm64 -c "from pycompress import _core; print(_core.isa())")
-[ "$found" = neon ] || { echo "cortex-a72 chose '$found', not 'neon'"; exit 1; }
-echo "== the kernel tests on cortex-a72 (no dot product instructions): chooses $found"
-# A known difference, not yet explained: one value of one scale of 300 (CHANGELOG, Known).
-known=(--deselect "tests/test_quantize.py::test_every_decision_of_random_scales[neon]")
-# Convolution on NEON is compiled here and not yet proven.
-proven=()
-for tests in "${kernel_tests[@]}"; do
-  [[ $tests == *test_conv* ]] || proven+=("$tests")
-done
-arm64 -m pytest -q -p no:cacheprovider "${proven[@]}" "${known[@]}" "$@"
+arm64() {  # CPU, arguments of Python
+  local cpu=$1
+  shift
+  qemu-aarch64 -L "$root" -cpu "$cpu" "$root/usr/bin/python$version" "$@"
+}
+
+check_cpu() {  # CPU, the set that it must choose, a set that it must refuse
+  local found refusal
+  found=$(cd / && arm64 "$1" -c "from pycompress import _core; print(_core.isa())")
+  [ "$found" = "$2" ] || { echo "$1 chose '$found', not '$2'"; exit 1; }
+  if [ -n "$3" ]; then
+    if refusal=$(cd / && PYCOMPRESS_ISA=$3 arm64 "$1" -c "from pycompress import _core; _core.isa()" 2>&1); then
+      echo "$1 accepted PYCOMPRESS_ISA=$3"
+      exit 1
+    fi
+    grep -q "ValueError: .*'$3' is not available" <<<"$refusal" || { echo "$1 refused $3 with: $refusal"; exit 1; }
+  fi
+  echo "$1: chooses $found${3:+, refuses $3}"
+}
+
+run_tests() {  # CPU, set, arguments of pytest: what runs on one set runs on this one, the rest on each CPU
+  local cpu=$1 set=$2
+  shift 2
+  echo "== $set on $cpu"
+  # qemu-user cannot fork a process that has threads.
+  arm64 "$cpu" -m pytest -q -p no:cacheprovider "$@" -k "not fork and ($set or not (scalar or neon))"
+}
+
+# qemu 7.2 stops at SVE registers that it cannot save.
+check_cpu cortex-a72 neon neon_dotprod
+check_cpu cortex-a76 neon_dotprod neon_i8mm
+check_cpu max,sve=off neon_i8mm ""
+# What the compiler made of the kernels, looked up with the binutils of the cross compiler.
+mkdir -p "$work/bin"
+for tool in nm objdump; do ln -sf "$(command -v "aarch64-linux-gnu-$tool")" "$work/bin/$tool"; done
+"$host" -m pip install -q pytest
+# The 4-bit tiles of `neon` keep the sums of a block on the stack: a load and a store of each in 32 steps.
+PATH=$work/bin:$PATH PYTHONPATH='' PYCOMPRESS_BUILD=$work/build "$host" -m pytest -q -p no:cacheprovider --noconftest \
+  tests/codebase/test_objects.py --deselect "tests/codebase/test_objects.py::test_inner_loops_of_tiles_stay_in_registers[int4/neon.cpp]"
+run_tests cortex-a72 neon "${kernel_tests[@]}" "$@"
+run_tests cortex-a76 neon_dotprod "${kernel_tests[@]}" "$@"
+# Everything, without what looks at sources and object files.
+run_tests max,sve=off neon_i8mm tests --ignore=tests/codebase --ignore=tests/onnx_backend "$@"

@@ -1,0 +1,93 @@
+// bfloat16 weights and products with them, from Python. Checks here; kernels trust.
+#include "bf16/bf16.h"
+
+#include <pybind11/stl.h>
+
+#include "bindings/families.h"
+#include "bindings/matrix.h"
+#include "bindings/packed.h"
+#include "dispatch/dispatch.h"
+
+namespace pycompress {
+namespace {
+
+struct PackedBf16Weights {
+  PackedBf16 panels;
+  std::vector<float> bias;  // [N], or empty
+};
+
+PackedBf16Weights pack_weights(const py::array& w, py::handle bias, const std::string& isa) {
+  if (w.ndim() != 2)
+    throw py::value_error("pack_bf16: w has shape " + shape_of(w) + ", wanted [K, N]");
+  if (type_of(w) != Type::f32)
+    throw py::type_error("pack_bf16: w has dtype " + dtype_of(w) + ", wanted float32");
+  const int64_t item = w.itemsize();
+  if (w.strides(0) % item != 0 || w.strides(1) % item != 0)
+    throw py::value_error("pack_bf16: w has strides that are no multiples of its items");
+  PackedBf16Weights packed;
+  packed.bias = need_floats("pack_bf16", "bias", bias, w.shape(1), "column of w");
+  const KernelSet& set = isa.empty() ? active_set() : find_set(isa);
+  const auto* data = static_cast<const float*>(w.data());
+  const int64_t k = w.shape(0);
+  const int64_t n = w.shape(1);
+  const int64_t k_stride = w.strides(0) / item;
+  const int64_t n_stride = w.strides(1) / item;
+  const py::gil_scoped_release nogil;
+  packed.panels = pack_bf16(set, data, k, n, k_stride, n_stride);
+  return packed;
+}
+
+py::array product(const py::array& a, const PackedBf16Weights& w, py::handle out) {
+  const char* function = "gemm_bf16";
+  const PackedBf16& b = w.panels;
+  const Matrix in = need_matrix(function, "a", a);
+  if (in.type != Type::f32)
+    throw py::type_error("gemm_bf16: a has dtype " + dtype_of(a) + ", wanted float32");
+  if (in.columns != b.k) {
+    throw py::value_error("gemm_bf16: a has shape " + shape_of(a) + ", wanted [..., " +
+                          std::to_string(b.k) + "] for weights of " + std::to_string(b.k) + " x " +
+                          std::to_string(b.n));
+  }
+  Result r = result_for(function, a, in, b.n, Type::f32, out);
+  Epilogue e;
+  e.out = Out::f32;
+  e.bias = w.bias.empty() ? nullptr : w.bias.data();
+  without_gil(in.rows * b.k * b.n > 100'000, [&](ThreadPool* pool) {
+    gemm_bf16(reinterpret_cast<const float*>(in.data), in.ld, b, in.rows, e, r.matrix.data,
+              r.matrix.ld, pool);
+  });
+  return r.array;
+}
+
+}  // namespace
+
+void bind_bf16(py::module_& module) {
+  py::class_<PackedBf16Weights>(module, "PackedBf16",
+                                "bfloat16 weights [K, N] in the panels of one kernel.")
+      .def_property_readonly(
+          "shape",
+          [](const PackedBf16Weights& w) { return py::make_tuple(w.panels.k, w.panels.n); })
+      .def_property_readonly(
+          "isa", [](const PackedBf16Weights& w) { return std::string(w.panels.kernel->name); })
+      .def_property_readonly("nbytes",
+                             [](const PackedBf16Weights& w) { return w.panels.panels.size(); })
+      .def("__repr__", [](const PackedBf16Weights& w) {
+        return "PackedBf16(shape=(" + std::to_string(w.panels.k) + ", " +
+               std::to_string(w.panels.n) + "), isa='" + w.panels.kernel->name + "')";
+      });
+  module.def("pack_bf16", &pack_weights, py::arg("w"), py::arg("bias") = py::none(),
+             py::arg("isa") = "");
+  module.def("gemm_bf16", &product, py::arg("a"), py::arg("packed"), py::arg("out"));
+  module.def(
+      "bf16_isa", [] { return std::string(bf16_of(active_set()).name); },
+      "The bf16 kernel of the instruction set in use.");
+  module.def(
+      "bf16_tile",
+      [](const std::string& isa) {
+        const Bf16Kernel& kernel = bf16_of(isa.empty() ? active_set() : find_set(isa));
+        return py::make_tuple(kernel.mr, kernel.nr, kernel.kr);
+      },
+      "Rows, columns and depth step of a bf16 kernel's tile.", py::arg("isa") = "");
+}
+
+}  // namespace pycompress

@@ -1,0 +1,92 @@
+"""`pycompress bench model`: a run of a model, and what its nodes take."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from typer.testing import CliRunner
+
+from pycompress.bench import model as bench_model
+from pycompress.cli import app
+from tests.compress.models import images, residual_cnn
+
+
+@pytest.fixture
+def path(tmp_path):
+    onnx.save(residual_cnn(), tmp_path / "cnn.onnx")
+    np.savez(tmp_path / "data.npz", x=np.concatenate([f["x"] for f in images(2)]))
+    return tmp_path / "cnn.onnx"
+
+
+def bench(*arguments):
+    return CliRunner().invoke(app, ["bench", "--seconds", "0", *map(str, arguments)])
+
+
+def test_both_engines_and_their_nodes(path):
+    result = bench("model", path, "--threads", "1,2", "--json")
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.stdout)
+    engines = [(row["engine"], row["threads"]) for row in data["engines"]]
+    assert engines == [(name, count) for count in (1, 2) for name in ("pycompress", "onnxruntime")]
+    assert all(row["times"]["median"] > 0 for row in data["engines"])
+    for engine in ("pycompress", "onnxruntime"):
+        assert any(engine in node["seconds"] for node in data["nodes"])
+    assert all(seconds >= 0 for node in data["nodes"] for seconds in node["seconds"].values())
+
+
+def test_the_table(path):
+    result = bench("model", path, "--data", path.parent / "data.npz")
+    assert result.exit_code == 0, result.output
+    for word in ("Nodes of pycompress, 1 thread", "a run", "conv", "share"):
+        assert word in result.stdout
+
+
+def test_without_onnxruntime_ours_stands_alone(path, monkeypatch):
+    monkeypatch.setattr(bench_model, "find_spec", lambda _: None)
+    data = json.loads(bench("model", path, "--json").stdout)
+    assert {row["engine"] for row in data["engines"]} == {"pycompress"}
+    assert {name for node in data["nodes"] for name in node["seconds"]} == {"pycompress"}
+    assert "nothing stands beside ours" in bench("model", path).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("model",), "pycompress bench model MODEL"),
+        (("gemm", "@cnn.onnx"), "pycompress bench model MODEL"),
+        (("model", "@none.onnx"), "none.onnx"),
+        (("model", "@cnn.onnx", "--isa", "all"), "--isa is for kernels"),
+        (("model", "@cnn.onnx", "--data", "@none.npz"), "no file or folder"),
+    ],
+)
+def test_bad_input_is_exit_code_2_and_one_line(path, arguments, said):
+    result = bench(*(text.replace("@", f"{path.parent}/") for text in arguments))
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert said in line
+
+
+def test_a_profile_of_onnxruntime_is_read_by_calls():
+    def event(name, op, duration):
+        return {
+            "cat": "Node",
+            "name": f"{name}_kernel_time",
+            "args": {"op_name": op},
+            "dur": duration,
+        }
+
+    events = [
+        event("a", "Conv", 10),
+        event("a", "Conv", 20),
+        event("a", "Conv", 90),
+        event("loop", "Add", 4),
+        event("loop", "Add", 4),
+        event("loop", "Add", 4),
+        event("loop", "Add", 4),
+        event("loop", "Add", 4),
+        event("loop", "Add", 4),
+        {"cat": "Session", "name": "run", "dur": 1},
+    ]
+    found = bench_model._kernel_times(events, 3)
+    assert found == {("a", "Conv"): pytest.approx(20e-6), ("loop", "Add"): pytest.approx(8e-6)}
