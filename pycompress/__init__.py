@@ -9,9 +9,12 @@ if TYPE_CHECKING:  # what _HOME says, for type checkers and editors
     from pycompress.compression import compress as compress
     from pycompress.kernels.bf16 import (
         PackedBf16 as PackedBf16,
+        PackedBf16Convolution as PackedBf16Convolution,
         bf16_isa as bf16_isa,
+        conv_bf16 as conv_bf16,
         gemm_bf16 as gemm_bf16,
         pack_bf16 as pack_bf16,
+        pack_conv_bf16 as pack_conv_bf16,
     )
     from pycompress.kernels.conv import (
         PackedConvolution as PackedConvolution,
@@ -65,6 +68,7 @@ _HOME: dict[str, str] = {
     "Int4Weights": "kernels.int4",
     "Linear": "kernels.gemm",
     "PackedBf16": "kernels.bf16",
+    "PackedBf16Convolution": "kernels.bf16",
     "PackedConvolution": "kernels.conv",
     "PackedInt4": "kernels.int4",
     "PackedWeights": "kernels.gemm",
@@ -73,6 +77,7 @@ _HOME: dict[str, str] = {
     "bf16_isa": "kernels.bf16",
     "compare": "report.compare",
     "compress": "compression",
+    "conv_bf16": "kernels.bf16",
     "dequantize": "kernels.quantize",
     "gemm_bf16": "kernels.bf16",
     "gemm_int4": "kernels.int4",
@@ -84,6 +89,7 @@ _HOME: dict[str, str] = {
     "pack": "kernels.gemm",
     "pack_bf16": "kernels.bf16",
     "pack_conv": "kernels.conv",
+    "pack_conv_bf16": "kernels.bf16",
     "pack_int4": "kernels.int4",
     "qconv": "kernels.conv",
     "qgemm": "kernels.gemm",

@@ -13,6 +13,7 @@ __all__: list[str] = [
     "Activation",
     "Output",
     "PackedBf16",
+    "PackedBf16Convolution",
     "PackedConvolution",
     "PackedInt4",
     "PackedWeights",
@@ -24,6 +25,7 @@ __all__: list[str] = [
     "bf16_tile",
     "binary",
     "checksum",
+    "conv_bf16",
     "dequantize",
     "gemm_bf16",
     "gemm_int4",
@@ -39,6 +41,7 @@ __all__: list[str] = [
     "pack",
     "pack_bf16",
     "pack_conv",
+    "pack_conv_bf16",
     "pack_int4",
     "program_ops",
     "qconv",
@@ -70,6 +73,19 @@ class PackedBf16:
     def nbytes(self) -> int: ...
     @property
     def shape(self) -> tuple[int, int]: ...
+
+class PackedBf16Convolution:
+    """
+    bfloat16 filters [O, I, k...] in the panels of one kernel.
+    """
+
+    def __repr__(self) -> str: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
 class PackedWeights:
     """
@@ -119,6 +135,9 @@ class Output:
         scale: typing.SupportsFloat | typing.SupportsIndex | None,
         zero_point: typing.SupportsInt | typing.SupportsIndex,
         dtype: str,
+        activation: Activation,
+        residual_scale: typing.SupportsFloat | typing.SupportsIndex,
+        residual_zero_point: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
 
 class PackedConvolution:
@@ -213,6 +232,9 @@ def checksum(bytes: numpy.ndarray) -> int:
     64 bits that change with any bit of `bytes` (uint8).
     """
 
+def conv_bf16(
+    x: numpy.ndarray, packed: PackedBf16Convolution, out: typing.Any
+) -> numpy.ndarray: ...
 def dequantize(
     q: numpy.ndarray,
     scale: typing.Any,
@@ -274,6 +296,14 @@ def pack_conv(
     groups: typing.SupportsInt | typing.SupportsIndex,
     isa: str = "",
 ) -> PackedConvolution: ...
+def pack_conv_bf16(
+    w: numpy.ndarray,
+    bias: typing.Any,
+    strides: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    pads: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    dilations: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    isa: str = "",
+) -> PackedBf16Convolution: ...
 def pack_int4(
     data: numpy.ndarray,
     scale: numpy.ndarray,
@@ -309,10 +339,7 @@ def qlinear(
     a_scale: typing.Any,
     a_zero_point: typing.Any,
     output: Output,
-    activation: Activation,
     residual: typing.Any,
-    residual_scale: typing.SupportsFloat | typing.SupportsIndex,
-    residual_zero_point: typing.SupportsInt | typing.SupportsIndex,
     out: typing.Any,
 ) -> numpy.ndarray: ...
 def quantize(

@@ -149,3 +149,67 @@ def test_lengths_out_of_range_are_named():
     inputs = [f32(2, 1, 3), f32(1, 16, 3), f32(1, 16, 4), None, np.array([3], np.int32)]
     with pytest.raises(ValueError, match="sequence_lens has 3, X has 2 steps"):
         run("LSTM", inputs, outputs=3, constants=(1, 2))
+
+
+def by_rows(x):
+    """Quantize each row to u8 by its own range, as DynamicQuantizeLinear does, and back."""
+    low, high = np.minimum(x.min(-1, keepdims=True), 0), np.maximum(x.max(-1, keepdims=True), 0)
+    scale = np.where(high > low, (high - low) / 255, 1.0)
+    zero = np.rint(np.clip(-low / scale, 0, 255))
+    return (np.clip(np.rint(x / scale) + zero, 0, 255) - zero) * scale
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+@pytest.mark.parametrize("width", [5, 64])
+@pytest.mark.parametrize("lengths", [[6, 6, 6], [6, 2, 0]])
+@pytest.mark.parametrize(
+    ("cell", "own"), [("LSTM", {}), ("GRU", {}), ("GRU", {"linear_before_reset": 1})]
+)
+def test_int8_weights_meet_rows_quantized_by_their_range(cell, own, lengths, width, direction):
+    gates, step, states = (4, lstm_step, 2) if cell == "LSTM" else (3, gru_step, 1)
+    directions, steps, batch, hidden = 1 + (direction == "bidirectional"), 6, 3, 33
+    rows = gates * hidden
+    x = f32(steps, batch, width)
+    w, r = (RNG.integers(-127, 128, (directions, rows, k)).astype(np.int8) for k in (width, hidden))
+    w_scale, r_scale = (RNG.uniform(0.2, 1, rows).astype(np.float32) / 400 for _ in range(2))
+    b = f32(directions, 2 * rows)
+    zeros = np.zeros((directions, batch, hidden), np.float32)
+    options = {"direction": direction, **own}
+
+    def quantized(x, h, c, w, r, b, options):
+        return step(by_rows(x), Rows(h), c, w, r, b, options)
+
+    wanted = definition(
+        quantized, x, w * w_scale[:, None].astype(np.float64), r * r_scale[:, None].astype(np.float64),
+        b, lengths, zeros, zeros, options,
+    )  # fmt: skip
+    attrs = {"cell": cell, "hidden_size": hidden, "w_scale": w_scale, "r_scale": r_scale, **options}
+    inputs = [x, w, r, b, np.array(lengths, np.int32)]
+    found = run("recurrent", inputs, attrs, outputs=1 + states, constants=(1, 2, 3))
+    for y, expected in zip(found, wanted, strict=False):
+        np.testing.assert_allclose(y, expected, atol=5e-3)  # a tie may fall to the other side
+
+
+class Rows(np.ndarray):
+    """A state whose products see it quantized by rows."""
+
+    def __new__(cls, values):
+        return np.asarray(values).view(cls)
+
+    def __matmul__(self, other):
+        return by_rows(np.asarray(self)) @ np.asarray(other)
+
+
+@pytest.mark.parametrize(
+    ("attrs", "message"),
+    [
+        ({"cell": "RNN"}, "'cell' must be LSTM or GRU, found 'RNN'"),
+        ({"cell": "LSTM", "w_scale": [1.0] * 3, "r_scale": [1.0]}, "'w_scale' has 3 numbers"),
+        ({"cell": "LSTM", "w_scale": [1.0]}, "attribute 'r_scale' has 0 numbers, wanted 16"),
+    ],
+)
+def test_bad_scales_are_named(attrs, message):
+    w, r = np.ones((1, 16, 3), np.int8), np.ones((1, 16, 4), np.int8)
+    with pytest.raises(ValueError, match=message):
+        run("recurrent", [f32(2, 1, 3), w, r], attrs, outputs=3, constants=(1, 2))

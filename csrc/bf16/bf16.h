@@ -9,24 +9,30 @@
 
 namespace pycompress {
 
-// Weights in panels of nr columns: [ceil(N / nr)][k_padded / kr][nr][kr] bfloat16, zeros in the
-// padding.
+// Weights in panels of nr columns: [ceil(N / nr)][taps][k_padded / kr][nr][kr] bfloat16, zeros in
+// the padding.
 struct PackedBf16 {
   const KernelSet* set = nullptr;
   const Bf16Kernel* kernel = nullptr;
-  int64_t k = 0, n = 0;
+  int64_t taps = 1, k = 0, n = 0;  // k: depth of one tap, before padding to kr
   int64_t k_padded = 0;
   size_t panel_bytes = 0;
   AlignedBuffer panels;
 };
 
-// Element (k, n) at b[k * k_stride + n * n_stride].
-PackedBf16 pack_bf16(const KernelSet& set, const float* b, int64_t k, int64_t n, int64_t k_stride,
-                     int64_t n_stride);
+// Element (t, k, n) at b[t * tap_stride + k * k_stride + n * n_stride].
+PackedBf16 pack_bf16(const KernelSet& set, const float* b, int64_t taps, int64_t k, int64_t n,
+                     int64_t tap_stride, int64_t k_stride, int64_t n_stride);
 
 // C[m, n] = epilogue(A . B), a: [m][lda] float32. Of the epilogue: out (f32, u8 or s8), scale,
 // bias, residual, lo, hi and out_zero. Bits do not depend on the pool.
 void gemm_bf16(const float* a, int64_t lda, const PackedBf16& b, int64_t m,
                const Epilogue& epilogue, void* c, int64_t ldc, ThreadPool* pool);
+
+// The same for rows that are rounded already, as Bf16Kernel::round leaves them, and zeros up to
+// k_padded. One tap: rows[r]. More: [m / mr blocks][taps][mr] pointers, rows past m repeat the
+// last.
+void multiply_bf16(const void* const* rows, const PackedBf16& b, int64_t m,
+                   const Epilogue& epilogue, void* c, int64_t ldc, ThreadPool* pool);
 
 }  // namespace pycompress

@@ -46,14 +46,10 @@ void round_rows(const float* a, int64_t lda, const PackedBf16& b, int64_t m, Rou
 
 }  // namespace
 
-void gemm_bf16(const float* a, int64_t lda, const PackedBf16& b, int64_t m,
-               const Epilogue& epilogue, void* c, int64_t ldc, ThreadPool* pool) {
+void multiply_bf16(const void* const* rows, const PackedBf16& b, int64_t m,
+                   const Epilogue& epilogue, void* c, int64_t ldc, ThreadPool* pool) {
   if (m <= 0 || b.n <= 0) return;
   const Bf16Kernel& kernel = *b.kernel;
-  thread_local Rounded kept;
-  Rounded& rounded = kept;  // of this thread, also for those that help
-  round_rows(a, lda, b, m, &rounded, pool);
-
   // The tall shape saves a pass over B where the rows fit it better.
   const TileShape first = kernel.shapes[0];
   const TileShape second = kernel.shapes[1];
@@ -61,15 +57,15 @@ void gemm_bf16(const float* a, int64_t lda, const PackedBf16& b, int64_t m,
       second.rows != 0 && ceil_div(m, second.rows) < ceil_div(m, first.rows) && m <= 4 * first.rows;
   const TileShape shape = tall ? second : first;
   const int64_t panels = ceil_div(b.n, kernel.nr);
-  const int64_t height = even_part(m, shape.rows);
+  const int64_t height = b.taps == 1 ? even_part(m, shape.rows) : kernel.mr;
   const int64_t width = even_part(panels, shape.panels);
   const int64_t groups = ceil_div(panels, width);
 
-  const int64_t row_bytes = std::max<int64_t>(1, b.k_padded * kernel.a_bytes);
+  const int64_t row_bytes = std::max<int64_t>(1, b.taps * b.k_padded * kernel.a_bytes);
   const int64_t part_rows = std::clamp<int64_t>(kPartBytes / row_bytes, 4 * height, kPartRows);
   const int64_t blocks = ceil_div(m, height);
   const int64_t threads = pool == nullptr ? 1 : pool->size();
-  const int64_t wanted = std::min(m * b.n * b.k / kTaskMacs, 4 * threads);
+  const int64_t wanted = std::min(m * b.n * b.taps * b.k / kTaskMacs, 4 * threads);
   int64_t block_step = even_part(blocks, std::max<int64_t>(1, part_rows / height));
   if (wanted > 1 && threads > 1)  // the same work for every thread
     block_step = ceil_div(blocks, ceil_div(ceil_div(blocks, block_step), threads) * threads);
@@ -83,8 +79,8 @@ void gemm_bf16(const float* a, int64_t lda, const PackedBf16& b, int64_t m,
     const int64_t row = task / columns * block_step * height;
     const int64_t panel = task % columns * group_step * width;
     StripArgs args;
-    args.rows = rounded.rows.data() + row;
-    args.taps = 1;
+    args.rows = rows + row * b.taps;
+    args.taps = b.taps;
     args.k = b.k_padded;
     args.b = b.panels.data() + static_cast<size_t>(panel) * b.panel_bytes;
     args.panel_bytes = static_cast<int64_t>(b.panel_bytes);
@@ -101,6 +97,15 @@ void gemm_bf16(const float* a, int64_t lda, const PackedBf16& b, int64_t m,
     args.epilogue = &epilogue;
     kernel.strip(args);
   });
+}
+
+void gemm_bf16(const float* a, int64_t lda, const PackedBf16& b, int64_t m,
+               const Epilogue& epilogue, void* c, int64_t ldc, ThreadPool* pool) {
+  if (m <= 0 || b.n <= 0) return;
+  thread_local Rounded kept;
+  Rounded& rounded = kept;  // of this thread, also for those that help
+  round_rows(a, lda, b, m, &rounded, pool);
+  multiply_bf16(rounded.rows.data(), b, m, epilogue, c, ldc, pool);
 }
 
 }  // namespace pycompress

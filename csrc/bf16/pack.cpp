@@ -20,28 +20,31 @@ uint16_t to_bf16(float x) {
 
 }  // namespace
 
-PackedBf16 pack_bf16(const KernelSet& set, const float* b, int64_t k, int64_t n, int64_t k_stride,
-                     int64_t n_stride) {
+PackedBf16 pack_bf16(const KernelSet& set, const float* b, int64_t taps, int64_t k, int64_t n,
+                     int64_t tap_stride, int64_t k_stride, int64_t n_stride) {
   const Bf16Kernel& kernel = bf16_of(set);
   const int64_t nr = kernel.nr;
   const int64_t kr = kernel.kr;
   PackedBf16 packed;
   packed.set = &set;
   packed.kernel = &kernel;
+  packed.taps = taps;
   packed.k = k;
   packed.n = n;
   packed.k_padded = round_up(k, kr);
-  packed.panel_bytes = static_cast<size_t>(packed.k_padded * nr) * sizeof(uint16_t);
+  packed.panel_bytes = static_cast<size_t>(taps * packed.k_padded * nr) * sizeof(uint16_t);
   packed.panels = AlignedBuffer(packed.panel_bytes * static_cast<size_t>((n + nr - 1) / nr));
   std::memset(packed.panels.data(), 0, packed.panels.size());
   for (int64_t first = 0; first < n; first += nr) {
     auto* panel = reinterpret_cast<uint16_t*>(packed.panels.data() +
                                               static_cast<size_t>(first / nr) * packed.panel_bytes);
     const int64_t columns = std::min(nr, n - first);
-    for (int64_t i = 0; i < k; ++i) {
-      uint16_t* to = panel + i / kr * kr * nr + i % kr;
-      const float* from = b + i * k_stride + first * n_stride;
-      for (int64_t j = 0; j < columns; ++j) to[j * kr] = to_bf16(from[j * n_stride]);
+    for (int64_t t = 0; t < taps; ++t) {
+      for (int64_t i = 0; i < k; ++i) {
+        uint16_t* to = panel + (t * packed.k_padded + i / kr * kr) * nr + i % kr;
+        const float* from = b + t * tap_stride + i * k_stride + first * n_stride;
+        for (int64_t j = 0; j < columns; ++j) to[j * kr] = to_bf16(from[j * n_stride]);
+      }
     }
   }
   return packed;

@@ -2,10 +2,13 @@
 #include "bf16/bf16.h"
 
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
+#include "bindings/arrays.h"
 #include "bindings/families.h"
 #include "bindings/matrix.h"
 #include "bindings/packed.h"
+#include "conv/bf16.h"
 #include "dispatch/dispatch.h"
 
 namespace pycompress {
@@ -33,7 +36,7 @@ PackedBf16Weights pack_weights(const py::array& w, py::handle bias, const std::s
   const int64_t k_stride = w.strides(0) / item;
   const int64_t n_stride = w.strides(1) / item;
   const py::gil_scoped_release nogil;
-  packed.panels = pack_bf16(set, data, k, n, k_stride, n_stride);
+  packed.panels = pack_bf16(set, data, 1, k, n, 0, k_stride, n_stride);
   return packed;
 }
 
@@ -59,6 +62,56 @@ py::array product(const py::array& a, const PackedBf16Weights& w, py::handle out
   return r.array;
 }
 
+struct PackedBf16Convolution {
+  PackedConvBf16 conv;
+  Shape shape;              // of the weights
+  std::vector<float> bias;  // [O], or empty
+};
+
+PackedBf16Convolution pack_filters(const py::array& w, py::handle bias,
+                                   const std::vector<int64_t>& strides,
+                                   const std::vector<int64_t>& pads,
+                                   const std::vector<int64_t>& dilations, const std::string& isa) {
+  const auto* data = need<float>("pack_conv_bf16: w", w);
+  if (w.ndim() < 3 || w.ndim() > 5 || w.size() == 0)
+    throw py::value_error("pack_conv_bf16: w has shape " + shape_of(w) +
+                          ", wanted [O, I, k...] with 1 to 3 spatial dimensions");
+  PackedBf16Convolution packed;
+  packed.shape = shape_vector(w);
+  packed.bias = need_floats("pack_conv_bf16", "bias", bias, w.shape(0), "filter");
+  const std::vector<int64_t> kernel(packed.shape.begin() + 2, packed.shape.end());
+  const Window window = Window::from_attributes(kernel, strides, dilations, pads, "", false);
+  const KernelSet& set = isa.empty() ? active_set() : find_set(isa);
+  const py::gil_scoped_release nogil;
+  packed.conv = pack_conv_bf16(set, data, packed.shape[0], packed.shape[1], window);
+  return packed;
+}
+
+py::array convolve(const py::array& x, const PackedBf16Convolution& k, py::handle out) {
+  const auto* data = need<float>("conv_bf16: x", x);
+  const int rank = k.conv.window.rank;
+  if (x.ndim() != rank + 2 || x.shape(rank + 1) != k.conv.channels)
+    throw py::value_error("conv_bf16: x has shape " + shape_of(x) + ", wanted [N, " +
+                          (rank == 1   ? "W"
+                           : rank == 2 ? "H, W"
+                                       : "D, H, W") +
+                          ", " + std::to_string(k.conv.channels) + "]");
+  const Shape spatial(x.shape() + 1, x.shape() + 1 + rank);
+  const Placement at = place(k.conv.window, x.shape(0), spatial.data());
+  Shape shape{at.batch};
+  shape.insert(shape.end(), at.out + 3 - rank, at.out + 3);
+  shape.push_back(k.conv.filters);
+  const py::array y = need_out<float>("conv_bf16: out", out, shape);
+  need_apart("conv_bf16: out", y, "x", x, false);
+  Epilogue e;
+  e.out = Out::f32;
+  e.bias = k.bias.empty() ? nullptr : k.bias.data();
+  auto* to = static_cast<float*>(const_cast<void*>(y.data()));
+  const int64_t macs = at.pixels() * k.conv.filters * k.conv.channels * at.window.taps();
+  without_gil(macs > 100'000, [&](ThreadPool* pool) { conv_bf16(data, k.conv, at, e, to, pool); });
+  return y;
+}
+
 }  // namespace
 
 void bind_bf16(py::module_& module) {
@@ -78,6 +131,25 @@ void bind_bf16(py::module_& module) {
   module.def("pack_bf16", &pack_weights, py::arg("w"), py::arg("bias") = py::none(),
              py::arg("isa") = "");
   module.def("gemm_bf16", &product, py::arg("a"), py::arg("packed"), py::arg("out"));
+  py::class_<PackedBf16Convolution>(module, "PackedBf16Convolution",
+                                    "bfloat16 filters [O, I, k...] in the panels of one kernel.")
+      .def_property_readonly(
+          "shape",
+          [](const PackedBf16Convolution& k) {
+            return py::typing::Tuple<int64_t, py::ellipsis>(py::tuple(py::cast(k.shape)));
+          })
+      .def_property_readonly(
+          "isa",
+          [](const PackedBf16Convolution& k) { return std::string(k.conv.panels.kernel->name); })
+      .def_property_readonly(
+          "nbytes", [](const PackedBf16Convolution& k) { return k.conv.panels.panels.size(); })
+      .def("__repr__", [](const PackedBf16Convolution& k) {
+        return "PackedBf16Convolution(shape=" + text(k.shape) + ", isa='" +
+               k.conv.panels.kernel->name + "')";
+      });
+  module.def("pack_conv_bf16", &pack_filters, py::arg("w"), py::arg("bias"), py::arg("strides"),
+             py::arg("pads"), py::arg("dilations"), py::arg("isa") = "");
+  module.def("conv_bf16", &convolve, py::arg("x"), py::arg("packed"), py::arg("out"));
   module.def(
       "bf16_isa", [] { return std::string(bf16_of(active_set()).name); },
       "The bf16 kernel of the instruction set in use.");

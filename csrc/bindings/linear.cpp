@@ -74,10 +74,14 @@ Residual need_residual(const char* function, py::handle value, const Result& y) 
   return r;
 }
 
+// What becomes of the sums: Python keeps these, so that a call has few arguments to convert.
 struct Output {
   std::optional<double> scale;
   int64_t zero_point;
   std::string dtype;
+  Activation activation;
+  double residual_scale;
+  int64_t residual_zero;
 };
 
 Type output_type(const char* function, const Output& output) {
@@ -89,10 +93,10 @@ Type output_type(const char* function, const Output& output) {
 }
 
 py::array qlinear(const py::array& a, const PackedWeights& w, py::handle a_scale,
-                  py::handle a_zero_point, const Output& output, const Activation& activation,
-                  py::handle residual, double residual_scale, int64_t residual_zero,
+                  py::handle a_zero_point, const Output& output, py::handle residual,
                   py::handle out) {
   const char* function = "qlinear";
+  const Activation& activation = output.activation;
   const Matrix in = need_integers(function, "a", a, w);
   if (w.scale.empty()) throw py::value_error("qlinear: the weights were packed without a scale");
   Epilogue e;
@@ -122,7 +126,9 @@ py::array qlinear(const py::array& a, const PackedWeights& w, py::handle a_scale
       e.row_scale = row_scale.data();
     }
   }
-  std::vector<float> scale(w.scale.size()), bias(w.bias.size());
+  thread_local std::vector<float> scale, bias;  // an allocation costs as much as a small product
+  scale.resize(w.scale.size());
+  bias.resize(w.bias.size());
   for (size_t i = 0; i < scale.size(); ++i)
     scale[i] = divided(x_scale * static_cast<double>(w.scale[i]), unit);
   for (size_t i = 0; i < bias.size(); ++i) bias[i] = divided(static_cast<double>(w.bias[i]), unit);
@@ -134,10 +140,11 @@ py::array qlinear(const py::array& a, const PackedWeights& w, py::handle a_scale
   }
   e.out = finishes || type == Type::f32 ? Out::f32 : (type == Type::u8 ? Out::u8 : Out::s8);
   e.out_zero = y_zero;
-  const int32_t extra_zero =
-      type == Type::f32 ? 0 : need_zero_point(function, "residual_zero_point", residual_zero, type);
-  const float extra_scale =
-      divided(static_cast<double>(need_scale(function, "residual_scale", residual_scale)), unit);
+  const int32_t extra_zero = type == Type::f32 ? 0
+                                               : need_zero_point(function, "residual_zero_point",
+                                                                 output.residual_zero, type);
+  const float extra_scale = divided(
+      static_cast<double>(need_scale(function, "residual_scale", output.residual_scale)), unit);
   if (extra.matrix.data != nullptr && (type == Type::f32 || !finishes)) {
     e.residual = extra.matrix.data;
     e.residual_ld = extra.matrix.ld;
@@ -231,13 +238,15 @@ void bind_linear(py::module_& module) {
       .def(py::init(&need_activation), py::arg("name"), py::arg("alpha") = py::none(),
            py::arg("beta") = py::none());
   py::class_<Output>(module, "Output")
-      .def(py::init([](std::optional<double> scale, int64_t zero_point, std::string dtype) {
-             return Output{scale, zero_point, std::move(dtype)};
+      .def(py::init([](std::optional<double> scale, int64_t zero_point, std::string dtype,
+                       const Activation& activation, double residual_scale, int64_t residual_zero) {
+             return Output{scale,      zero_point,     std::move(dtype),
+                           activation, residual_scale, residual_zero};
            }),
-           py::arg("scale"), py::arg("zero_point"), py::arg("dtype"));
+           py::arg("scale"), py::arg("zero_point"), py::arg("dtype"), py::arg("activation"),
+           py::arg("residual_scale"), py::arg("residual_zero_point"));
   module.def("qlinear", &qlinear, py::arg("a"), py::arg("packed"), py::arg("a_scale"),
-             py::arg("a_zero_point"), py::arg("output"), py::arg("activation"), py::arg("residual"),
-             py::arg("residual_scale"), py::arg("residual_zero_point"), py::arg("out"));
+             py::arg("a_zero_point"), py::arg("output"), py::arg("residual"), py::arg("out"));
   module.def("linear", &linear, py::arg("x"), py::arg("packed"), py::arg("activation"),
              py::arg("out"));
 }

@@ -43,20 +43,20 @@ void without_gil(bool release, const Body& body) {
   body(pool.get());
 }
 
-// What A's zero points put into an epilogue.
+// What A's zero points put into an epilogue, for this thread until it makes the next one.
 struct Terms {
   Terms(const PackedWeights& w, const Matrix& a, ZeroPoints zero_points, Epilogue& e)
       : zeros(std::move(zero_points)) {
     if (!zeros.many.empty()) {
       e.row_zero = zeros.many.data();
     } else if (zeros.one != 0) {
+      thread_local std::vector<int32_t> init;  // an allocation costs as much as a small product
       init.resize(static_cast<size_t>(w.panels.n));
       gemm_init(w.panels, zeros.one, a.type == Type::s8, nullptr, init.data());
       e.init = init.data();
     }
   }
   ZeroPoints zeros;
-  std::vector<int32_t> init;
 };
 
 }  // namespace pycompress

@@ -7,6 +7,7 @@
 #include "conv/stored.h"
 #include "engine/tensor.h"
 #include "gemm/stored.h"
+#include "int4/stored.h"
 
 namespace pycompress {
 
@@ -23,6 +24,15 @@ class PackStore {
                  const Make& make) {
     PackedB packed = restores_ ? restore_b(set, take(1)[0], is_float, taps, k, n) : PackedB(make());
     kept_.push_back(store_b(packed));
+    return packed;
+  }
+
+  template <typename Make>
+  PackedInt4 int4(const KernelSet& set, int64_t k, int64_t n, int64_t block, bool zeros,
+                  const Make& make) {
+    PackedInt4 packed =
+        restores_ ? restore_int4(set, take(1)[0], k, n, block, zeros) : PackedInt4(make());
+    kept_.push_back(store_int4(packed));
     return packed;
   }
 

@@ -36,11 +36,7 @@ constexpr int32_t kMr = 6, kNr = 16, kVectors = kNr / kLanes;
 template <int R, int V>
 void gemm_tile_6x16_s8_avx2(const TileArgs& args) {
   I32 acc[R][V];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-    for (int j = 0; j < V; ++j) acc[r][j] = I32{};
-  }
+  start_s32<R, V>(args, Columns<V>(args.col_count), acc);
   const int8_t* b = static_cast<const int8_t*>(args.b);
   for (int64_t t = 0; t < args.taps; ++t) {
     const int16_t* a[R];
@@ -59,7 +55,7 @@ void gemm_tile_6x16_s8_avx2(const TileArgs& args) {
       }
     }
   }
-  finish_s32<R, V>(args, Columns<V>(args.col_count), acc);
+  finish_s32<R, V, true>(args, Columns<V>(args.col_count), acc);
 }
 
 template <int R, int V>

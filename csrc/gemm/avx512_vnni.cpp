@@ -65,18 +65,15 @@ template <int R, int V, bool kFlip, bool kPrefetch>
 
 template <int R, int V, bool kFlip>
 void gemm_tile_s8_avx512_vnni(const TileArgs& args) {
+  const Columns<V> columns(args.col_count);
   I32 acc[R][V];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-    for (int j = 0; j < V; ++j) acc[r][j] = I32{};
-  }
+  start_s32<R, V>(args, columns, acc);
   if (R > 1 && args.next != nullptr) {
     multiply<R, V, kFlip, true>(args, acc);
   } else {
     multiply<R, V, kFlip, false>(args, acc);
   }
-  finish_s32<R, V>(args, Columns<V>(args.col_count), acc);
+  finish_s32<R, V, true>(args, columns, acc);
 }
 
 template <int R, int V, bool kPrefetch>

@@ -2,20 +2,41 @@
 // registers, written once.
 //
 // The including file has included one columns_<isa>.h, which gives the vector types F32 and I32
-// (their arithmetic is the compiler's own), kLanes, min, max, round_even and Columns<V>: the loads
-// and stores that know where the result ends. Every loop over the sums is unrolled by pragma: gcc
-// keeps an array in registers only when no index is left.
+// (their arithmetic is the compiler's own), kLanes, min, max, round_even (kNanIsSmallest: which
+// makes INT_MIN of NaN and of what is below it) and Columns<V>: the loads and stores that know
+// where the result ends. Every loop over the sums is unrolled by pragma: gcc keeps an array in
+// registers only when no index is left.
 #pragma once
 #include "gemm/strip.inc.h"
 
 namespace pycompress {
 namespace {
 
+// What the sums of an integer tile may start from: its init (then finish_s32 is told so).
 template <int R, int V>
+[[gnu::always_inline]] inline void start_s32(const TileArgs& args, const Columns<V>& columns,
+                                             I32 (&acc)[R][V]) {
+  const int32_t* init = args.epilogue->init;
+  I32 first[V];
+  if (init != nullptr) {
+#pragma GCC unroll 16
+    for (int j = 0; j < V; ++j) first[j] = columns.load(j, init + args.col);
+  } else {
+#pragma GCC unroll 16
+    for (int j = 0; j < V; ++j) first[j] = I32{};
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (int j = 0; j < V; ++j) acc[r][j] = first[j];
+  }
+}
+
+template <int R, int V, bool kStarted>
 [[gnu::always_inline]] inline void add_integer_terms(const TileArgs& args,
                                                      const Columns<V>& columns, I32 (&acc)[R][V]) {
   const Epilogue& e = *args.epilogue;
-  if (e.init != nullptr) {
+  if (!kStarted && e.init != nullptr) {
 #pragma GCC unroll 16
     for (int j = 0; j < V; ++j) {
       const I32 init = columns.load(j, e.init + args.col);
@@ -112,6 +133,24 @@ template <int R, int V>
   }
 }
 
+template <int R, int V, bool kFloor>
+[[gnu::always_inline]] inline void store_rows(const TileArgs& args, const Columns<V>& columns,
+                                              const F32 (&v)[R][V], F32 lo, F32 hi) {
+  const Epilogue& e = *args.epilogue;
+  const bool is_signed = e.out == Out::s8;
+  uint8_t* to = static_cast<uint8_t*>(args.c);
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    I32 q[V];
+#pragma GCC unroll 16
+    for (int j = 0; j < V; ++j) {
+      // NaN becomes lo, the second operand; without a floor it stays.
+      q[j] = round_even(kFloor ? min(max(v[r][j], lo), hi) : min(hi, v[r][j]));
+    }
+    columns.store_bytes(to + r * args.ldc, q, is_signed, e.out_zero);
+  }
+}
+
 template <int R, int V>
 [[gnu::always_inline]] inline void store_bytes(const TileArgs& args, const Columns<V>& columns,
                                                const F32 (&v)[R][V]) {
@@ -119,15 +158,13 @@ template <int R, int V>
   // Beyond +-1024 the result saturates anyway, and the conversion to int32 has an answer below.
   const F32 lo = F32{} + (e.lo > -1024.0f ? e.lo : -1024.0f);
   const F32 hi = F32{} + (e.hi < 1024.0f ? e.hi : 1024.0f);
-  const bool is_signed = e.out == Out::s8;
-  uint8_t* to = static_cast<uint8_t*>(args.c);
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-    I32 q[V];
-#pragma GCC unroll 16
-    // NaN becomes lo, the second operand.
-    for (int j = 0; j < V; ++j) q[j] = round_even(min(max(v[r][j], lo), hi)) + e.out_zero;
-    columns.store_bytes(to + r * args.ldc, q, is_signed);
+  // A floor at the low end of the type is no more than the saturation gives, also for NaN where the
+  // conversion makes it the smallest integer.
+  const int32_t low_end = (e.out == Out::s8 ? -128 : 0) - e.out_zero;
+  if (kNanIsSmallest && e.lo <= static_cast<float>(low_end)) {
+    store_rows<R, V, false>(args, columns, v, lo, hi);
+  } else {
+    store_rows<R, V, true>(args, columns, v, lo, hi);
   }
 }
 
@@ -142,10 +179,10 @@ template <int R, int V>
   }
 }
 
-template <int R, int V>
+template <int R, int V, bool kStarted = false>
 [[gnu::always_inline]] inline void finish_s32(const TileArgs& args, const Columns<V>& columns,
                                               I32 (&acc)[R][V]) {
-  add_integer_terms<R, V>(args, columns, acc);
+  add_integer_terms<R, V, kStarted>(args, columns, acc);
   if (args.epilogue->out == Out::s32) {
     int32_t* to = static_cast<int32_t*>(args.c);
 #pragma GCC unroll 16

@@ -31,6 +31,14 @@ struct PackedInt4 {
 
 constexpr bool is_int4_block(int64_t block) { return block == 32 || block == 64 || block == 128; }
 
+// Bytes of one block of a panel of nr columns.
+constexpr int64_t int4_block_bytes(int64_t nr, int64_t block, bool zeros) {
+  return nr * 4 + (zeros ? int4_zeros_bytes(nr) : 0) + nr * block / 2;
+}
+
+// Weights without their panels: their sizes, and how large a panel is.
+PackedInt4 describe_int4(const KernelSet& set, int64_t k, int64_t n, int64_t block, bool zeros);
+
 PackedInt4 pack_int4(const KernelSet& set, const Int4Weights& w);
 
 // C[m, n] = epilogue(A . W), a: [m][lda] float32. Of the epilogue: out (f32, u8 or s8), scale,

@@ -17,20 +17,25 @@ uint8_t value_at(const uint8_t* bytes, int64_t k) {
 
 }  // namespace
 
-PackedInt4 pack_int4(const KernelSet& set, const Int4Weights& w) {
-  const Int4Kernels& kernel = *set.int4;
-  const int64_t nr = kernel.nr;
-  const int64_t kr = kernel.kr;
+PackedInt4 describe_int4(const KernelSet& set, int64_t k, int64_t n, int64_t block, bool zeros) {
+  const int64_t nr = set.int4->nr;
   PackedInt4 packed;
   packed.set = &set;
-  packed.k = w.k;
-  packed.n = w.n;
-  packed.block = w.block;
-  packed.blocks = ceil_div(w.k, w.block);
-  packed.zeros = w.zero_point != nullptr;
+  packed.k = k;
+  packed.n = n;
+  packed.block = block;
+  packed.blocks = ceil_div(k, block);
+  packed.zeros = zeros;
+  packed.panel_bytes = static_cast<size_t>(packed.blocks * int4_block_bytes(nr, block, zeros));
+  return packed;
+}
+
+PackedInt4 pack_int4(const KernelSet& set, const Int4Weights& w) {
+  const int64_t nr = set.int4->nr;
+  const int64_t kr = set.int4->kr;
+  PackedInt4 packed = describe_int4(set, w.k, w.n, w.block, w.zero_point != nullptr);
   const int64_t zero_bytes = packed.zeros ? int4_zeros_bytes(nr) : 0;
-  const int64_t block_bytes = nr * 4 + zero_bytes + nr * w.block / 2;
-  packed.panel_bytes = static_cast<size_t>(packed.blocks * block_bytes);
+  const int64_t block_bytes = int4_block_bytes(nr, w.block, packed.zeros);
   packed.panels = AlignedBuffer(packed.panel_bytes * static_cast<size_t>(ceil_div(w.n, nr)));
   std::memset(packed.panels.data(), 0, packed.panels.size());
   for (int64_t column = 0; column < w.n; ++column) {

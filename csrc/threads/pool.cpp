@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -53,6 +54,29 @@ int usable_cpus() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+// Waking a thread takes longer than many a layer, so who waits looks for a while before it sleeps.
+constexpr std::chrono::microseconds kLook{100};
+
+void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Returns when `ready` holds or the time is up.
+template <typename Ready>
+void look_for(const Ready& ready) {
+  const auto end = std::chrono::steady_clock::now() + kLook;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (ready()) return;
+      relax();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+}
+
 class InsideTask {
  public:
   InsideTask() : before_(t_inside_task) { t_inside_task = true; }
@@ -70,7 +94,8 @@ class InsideTask {
 // closes it when the tasks have run out, so it never waits for a thread that did not wake up in
 // time.
 struct ThreadPool::State {
-  explicit State(int size) : forks(g_forks.load()) {
+  // Where threads share CPUs, one that looks keeps another from working.
+  explicit State(int size) : forks(g_forks.load()), looks(usable_cpus() >= size) {
     try {
       for (int worker = 1; worker < size; ++worker)
         threads.emplace_back([this, worker] { serve(worker); });
@@ -93,6 +118,11 @@ struct ThreadPool::State {
     uint64_t seen = 0;
     std::unique_lock<std::mutex> lock(mutex);
     for (;;) {
+      if (looks && seen == job && !stopping) {
+        lock.unlock();
+        look_for([&] { return job.load(std::memory_order_acquire) != seen; });
+        lock.lock();
+      }
       wake.wait(lock, [&] { return stopping || (open && job != seen); });
       if (stopping) return;
       seen = job;
@@ -136,17 +166,23 @@ struct ThreadPool::State {
     work(0);
     std::unique_lock<std::mutex> lock(mutex);
     open = false;
+    if (looks && working > 0) {
+      lock.unlock();
+      look_for([&] { return working.load(std::memory_order_acquire) == 0; });
+      lock.lock();
+    }
     done.wait(lock, [&] { return working == 0; });
     if (failure) std::rethrow_exception(std::exchange(failure, nullptr));
   }
 
   const int forks;
+  const bool looks;
   std::mutex turn;  // held for a whole job: jobs take turns
   std::mutex mutex;
   std::condition_variable wake, done;
-  uint64_t job = 0;
+  std::atomic<uint64_t> job{0};  // this and `working` change under the mutex; looking needs none
   bool open = false, stopping = false;
-  int working = 0;
+  std::atomic<int> working{0};
   void (*fn)(void*, int64_t, int) = nullptr;
   void* context = nullptr;
   int64_t tasks = 0;

@@ -14,7 +14,8 @@ from pycompress.convert.plan import (
     Plan,
     Precision,
     label,
-    weight_index,
+    weight_indices,
+    weights_of,
 )
 from pycompress.convert.rounding import round_rows
 from pycompress.convert.weights import quantize_table, quantize_weight
@@ -190,28 +191,28 @@ def _at_run_time(node: Node, precision: Precision, *, elsewhere: bool) -> dict[s
 
 
 def _constant(node: Node) -> np.ndarray:
-    index = weight_index(node)
-    value = node.input(index) if index is not None else None
-    if value is None or not isinstance(value.const, np.ndarray):
+    """Return the first of a node's constants."""
+    weights = weights_of(node)
+    if not weights or not isinstance(weights[0], np.ndarray):
         msg = f"node '{label(node)}' has no float constant to convert"
         raise ValueError(msg)
-    return value.const
+    return weights[0]
 
 
 def _convert_weights(node: Node, weights: WeightCache, made: dict[Value, Value]) -> None:
-    index = weight_index(node)
-    source = node.input(index) if index is not None else None
-    if index is None or source is None:
-        return
-    quantized = weights.get(_constant(node), node.op)
-    if isinstance(quantized, str):
-        msg = f"node '{label(node)}' can't be converted: {quantized}"
-        raise ValueError(msg)
-    value = made.get(source)
-    if value is None or value.const is not quantized:
-        value = Value(source.name, source.dtype, source.shape, quantized)
-        made[source] = value
-    node.inputs[index] = value
+    for index in weight_indices(node):
+        source = node.inputs[index]
+        if source is None or not isinstance(source.const, np.ndarray):
+            continue
+        quantized = weights.get(source.const, node.op)
+        if isinstance(quantized, str):
+            msg = f"node '{label(node)}' can't be converted: {quantized}"
+            raise ValueError(msg)
+        value = made.get(source)
+        if value is None or value.const is not quantized:
+            value = Value(source.name, source.dtype, source.shape, quantized)
+            made[source] = value
+        node.inputs[index] = value
 
 
 def _correct_bias(node: Node, change: np.ndarray | None, names: Names) -> None:

@@ -28,7 +28,7 @@ SAFER: dict[Precision, Precision] = {
 }
 """What a node falls back to when it costs too much agreement."""
 
-CHANNEL_AXIS = {"conv": 0, "conv_transpose": 1, "linear": 1, "embedding": 0}
+CHANNEL_AXIS = {"conv": 0, "conv_transpose": 1, "linear": 1, "embedding": 0, "recurrent": 1}
 """Axis of the constant along which every slice has its own scale."""
 
 WORTH_BYTES = 1024
@@ -130,7 +130,7 @@ def make_plan(graph: Graph, mode: Mode, *, calibrated: bool, exclude: Sequence[s
     if mode == "static" and not calibrated:
         msg = "mode 'static' needs calibration data: ranges of activations are measured on it"
         raise PlanError(msg)
-    nodes = [node for node in graph.nodes if weight_index(node) is not None]
+    nodes = [node for node in graph.nodes if weight_indices(node)]
     _check_exclude(nodes, exclude)
     choices: dict[str, Choice] = {}
     for node in nodes:
@@ -141,34 +141,36 @@ def make_plan(graph: Graph, mode: Mode, *, calibrated: bool, exclude: Sequence[s
     return Plan(choices)
 
 
-def weight_index(node: Node) -> int | None:
-    """Return which input of a node is the constant that is converted; None when there is none."""
+_WEIGHTS = {"embedding": (0,), "recurrent": (1, 2)}
+"""Inputs that hold the constants to convert, where that is not input 1."""
+
+
+def weight_indices(node: Node) -> tuple[int, ...]:
+    """Return which inputs of a node are the constants that are converted; none for many a node."""
     if not node.is_preset(*CHANNEL_AXIS):
-        return None
-    index = 0 if node.op == "embedding" else 1
-    weight = node.input(index)
-    return index if weight is not None and weight.const is not None else None
+        return ()
+    indices = _WEIGHTS.get(node.op, (1,))
+    values = [node.input(i) for i in indices]
+    return indices if all(v is not None and v.const is not None for v in values) else ()
 
 
-def weight_of(node: Node) -> np.ndarray | Quantized:
-    """Return the constant of a node for which `weight_index` is not None."""
-    index = weight_index(node)
-    value = node.input(index) if index is not None else None
-    if value is None or value.const is None:
-        msg = f"node '{label(node)}' has no constant weights"
-        raise ValueError(msg)
-    return value.const
+def weights_of(node: Node) -> list[np.ndarray | Quantized]:
+    """Return the constants of a node at its `weight_indices`."""
+    values = [node.input(i) for i in weight_indices(node)]
+    return [v.const for v in values if v is not None and v.const is not None]
 
 
 def _choose(
     node: Node, mode: Mode, exclude: Sequence[str], *, calibrated: bool
 ) -> tuple[Precision, str]:
-    weight = weight_of(node)
-    obstacle = _obstacle(node, weight, exclude)
-    if obstacle is not None or isinstance(weight, Quantized):
-        return "float", obstacle or ""
-    precision, reason = _wish(node, weight, mode, calibrated=calibrated)
-    saved = weight.nbytes - weight.size
+    weights = weights_of(node)
+    obstacles = [_obstacle(node, weight, exclude) for weight in weights]
+    floats = [weight for weight in weights if isinstance(weight, np.ndarray)]
+    obstacle = next(filter(None, obstacles), None)
+    if obstacle is not None:
+        return "float", obstacle
+    precision, reason = _wish(node, floats[0], mode, calibrated=calibrated)
+    saved = sum(weight.nbytes - weight.size for weight in floats)
     # a static node is kept all the same: one in float would break the chain of integers around it
     if precision != "static" and saved < WORTH_BYTES:
         return "float", f"would save only {saved} bytes"
@@ -199,6 +201,7 @@ def _wish(node: Node, weight: np.ndarray, mode: Mode, *, calibrated: bool) -> tu
         (node.op == "embedding", "weights", "rows in int8, one scale each"),
         (mode == "weights", "weights", "mode 'weights': int8 in the file, float arithmetic"),
         (node.op == "conv_transpose", "weights", "conv_transpose has no integer kernel"),
+        (node.op == "recurrent", "dynamic", "each row of input and state by its own range"),
         (depth > MAX_DEPTH, "weights", f"a sum of {depth} products could overflow int32"),
         (mode == "dynamic" or not calibrated, "dynamic", f"ranges found at run time{blind}"),
         (mode == "static", "static", "mode 'static'"),

@@ -6,9 +6,10 @@
 - `linear` with dynamic ranges and integer weights becomes DynamicQuantizeLinear, MatMulInteger,
   Cast, Mul, Add; linears that read one value share one DynamicQuantizeLinear. A range for each row
   is a wish in the node's metadata (`DYNAMIC`): the standard has one range for all.
+- `recurrent` becomes LSTM or GRU.
 - `conv` with dynamic ranges stays float, since ConvInteger has one scale for all channels and is
-  slow, and so does a `linear` with ``float_elsewhere``: the wish is written into the metadata, and
-  other runtimes run it in float from a small file.
+  slow, and so do a `linear` with ``float_elsewhere`` and a `recurrent`: the wish is written into
+  the metadata, and other runtimes run it in float from a small file.
 """
 
 from __future__ import annotations
@@ -206,6 +207,15 @@ class _Expander:
         value = self.product(node, "Gather", [self.dequantized(table), indices], axis=0)
         self.finish(node, value, None)
 
+    def recurrent(self, node: Node) -> None:
+        inputs = [None if v is None else self.dequantized(v) for v in node.inputs]
+        attrs = {k: v for k, v in node.attrs.items() if k not in {"cell", "dynamic"}}
+        made = Node(node.attrs["cell"], inputs, node.outputs, attrs, "", node.name)
+        made.metadata = dict(node.metadata)
+        if node.attrs.get("dynamic"):
+            made.metadata[DYNAMIC] = "1"
+        self.nodes.append(made)
+
     def activation(self, node: Node) -> None:
         assert node.inputs[0] is not None
         self.finish(node, node.inputs[0], None)
@@ -235,5 +245,6 @@ _FORMATS: dict[str, Callable[[_Expander, Node], None]] = {
     "conv_transpose": _Expander.conv,
     "linear": _Expander.linear,
     "embedding": _Expander.embedding,
+    "recurrent": _Expander.recurrent,
     "activation": _Expander.activation,
 }

@@ -16,24 +16,26 @@ from pycompress.kernels.gemm import ActivationLike, _activation
 __all__ = ["PackedConvolution", "pack_conv", "qconv"]
 
 
-def _per_dimension(name: str, value: int | Sequence[int], rank: int) -> list[int]:
+def per_dimension(function: str, name: str, value: int | Sequence[int], rank: int) -> list[int]:
+    """Return one integer for each spatial dimension."""
     values = [value] * rank if isinstance(value, int) else list(value)
     if len(values) != rank:
-        msg = f"pack_conv: {name} must be one integer or {rank} of them, found {value!r}"
+        msg = f"{function}: {name} must be one integer or {rank} of them, found {value!r}"
         raise ValueError(msg)
     return values
 
 
-def _pads(padding: int | Sequence[int], rank: int) -> list[int]:
+def pads(function: str, padding: int | Sequence[int], rank: int) -> list[int]:
+    """Return the begins of all spatial dimensions, then their ends."""
     if not isinstance(padding, int) and len(padding) == 2 * rank:
         return list(padding)
     if not isinstance(padding, int) and len(padding) != rank:
         msg = (
-            f"pack_conv: padding must be one integer, {rank} of them, or {2 * rank} "
+            f"{function}: padding must be one integer, {rank} of them, or {2 * rank} "
             f"(begins, then ends), found {padding!r}"
         )
         raise ValueError(msg)
-    return _per_dimension("padding", padding, rank) * 2
+    return per_dimension(function, "padding", padding, rank) * 2
 
 
 def pack_conv(
@@ -83,9 +85,9 @@ def pack_conv(
         scale,
         bias,
         zero_point,
-        _per_dimension("stride", stride, rank),
-        _pads(padding, rank),
-        _per_dimension("dilation", dilation, rank),
+        per_dimension("pack_conv", "stride", stride, rank),
+        pads("pack_conv", padding, rank),
+        per_dimension("pack_conv", "dilation", dilation, rank),
         groups,
     )
 

@@ -45,6 +45,19 @@ def _activation(activation: ActivationLike) -> _core.Activation:
     return _core.Activation(*activation)
 
 
+# y_scale, y_zero_point, y_dtype, activation, residual_scale, residual_zero_point
+Ending = tuple[float | None, int, str, ActivationLike, float, int]
+
+
+@lru_cache(maxsize=256)
+def _output(ending: Ending) -> _core.Output:
+    """Keep what a layer does to its sums: making it takes longer than a small product."""
+    scale, zero_point, dtype, activation, residual_scale, residual_zero_point = ending
+    return _core.Output(
+        scale, zero_point, dtype, _activation(activation), residual_scale, residual_zero_point
+    )
+
+
 def pack(
     w: ArrayLike,
     scale: ArrayLike | None = None,
@@ -172,19 +185,12 @@ def qlinear(
     """
     if type(a) is not np.ndarray:
         a = as_array("qlinear: a", a)
-    output = _core.Output(y_scale, y_zero_point, y_dtype)
-    return _core.qlinear(
-        a,
-        packed,
-        a_scale,
-        a_zero_point,
-        output,
-        _activation(activation),
-        residual,
-        residual_scale,
-        residual_zero_point,
-        out,
-    )
+    ending = (y_scale, y_zero_point, y_dtype, activation, residual_scale, residual_zero_point)
+    try:
+        output = _output(ending)
+    except TypeError:  # an array of no dimensions is a number, but no key
+        output = _output.__wrapped__(ending)
+    return _core.qlinear(a, packed, a_scale, a_zero_point, output, residual, out)
 
 
 def linear(

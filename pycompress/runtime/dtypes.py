@@ -87,7 +87,9 @@ def infer(graph: Graph) -> None:
 def _results(node: Node) -> Iterator[Dtype | None]:
     first = node.inputs[0] if node.inputs else None
     same = None if first is None else first.dtype
-    if node.domain in {PRESET, NATIVE} and node.op != "MatMul":
+    if node.is_preset("recurrent"):
+        yield from (same for _ in node.outputs)
+    elif node.domain in {PRESET, NATIVE} and node.op != "MatMul":
         yield _native_result(node, same)
     elif node.op in _FIXED:
         yield from _FIXED[node.op]

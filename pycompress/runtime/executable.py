@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, cast
 
 from pycompress.graph import simplify, to_formats
@@ -17,6 +19,7 @@ from pycompress.runtime.layout import to_channels_last
 from pycompress.runtime.lower import Builder
 from pycompress.runtime.notices import FallbackWarning
 from pycompress.runtime.partition import Segment, partition, reads
+from pycompress.runtime.peer import PEER, REFERENCE, PeerStep
 from pycompress.runtime.steps import BranchStep, Executable
 from pycompress.runtime.support import refusal, refusal_when_cut
 
@@ -45,7 +48,31 @@ def prepare(graph: Graph) -> Graph:
     return to_channels_last(graph, refusal)
 
 
-def build(graph: Graph, threads: int, fallbacks: dict[str, str]) -> Executable:
+@dataclass
+class Fallbacks:
+    """What runs the nodes that have no native kernel, and which these are.
+
+    Attributes
+    ----------
+    engine : "onnxruntime" or "onnx.reference"
+    reasons : dict
+        Operators, and why; filled in. Each is warned of when it is first met.
+    """
+
+    engine: str
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def meet(self, node: Node, engine: str) -> None:
+        """Note a node, and warn of its operator."""
+        name = node.op if node.domain == "" else f"{node.domain}.{node.op}"
+        if name not in self.reasons:
+            self.reasons[name] = refusal_when_cut(node) or ""
+            message = f"operator '{name}' (node '{node.name}') runs through {engine}"
+            message += f": {self.reasons[name]}"
+            warnings.warn(message, FallbackWarning, stacklevel=6)
+
+
+def build(graph: Graph, threads: int, fallbacks: Fallbacks) -> Executable:
     """Return the steps of a graph; their keys are its values.
 
     Parameters
@@ -53,31 +80,35 @@ def build(graph: Graph, threads: int, fallbacks: dict[str, str]) -> Executable:
     graph : Graph
         As a reader gives it, or rewritten already. It is changed.
     threads : int
-    fallbacks : dict
-        Operators that run through onnx.reference, and why; filled in. Each is warned of when it is
-        first met.
+    fallbacks : Fallbacks
     """
     graph = prepare(graph)
     infer(graph)
     constants: dict[Hashable, np.ndarray] = {
         v: v.array() for v in graph.outputs if v.const is not None
     }
-    steps = [
-        _step(step, graph, threads, fallbacks)
-        for step in partition(graph, lambda node: refusal_when_cut(node) is None)
-    ]
+    steps: list[Step] = []
+    parts = partition(graph, lambda node: refusal_when_cut(node) is None)
+    for foreign, group in groupby(parts, _is_foreign):
+        if foreign:
+            nodes = [part for part in group if isinstance(part, Node)]
+            steps += _foreign_steps(nodes, graph, threads, fallbacks)
+        else:
+            steps += [_step(part, graph, threads, fallbacks) for part in group]
     return Executable(graph.inputs, graph.outputs, constants, steps)
 
 
-def _step(step: Segment | Node, graph: Graph, threads: int, fallbacks: dict[str, str]) -> Step:
-    if isinstance(step, Segment):
-        return Builder(threads).build(step)
-    if step.is_op("If"):
-        return _branch_step(step, graph, threads, fallbacks)
-    return _reference(step, graph, fallbacks)
+def _is_foreign(part: Segment | Node) -> bool:
+    return isinstance(part, Node) and not part.is_op("If")
 
 
-def _branch_step(node: Node, graph: Graph, threads: int, fallbacks: dict[str, str]) -> BranchStep:
+def _step(part: Segment | Node, graph: Graph, threads: int, fallbacks: Fallbacks) -> Step:
+    if isinstance(part, Segment):
+        return Builder(threads).build(part)
+    return _branch_step(part, graph, threads, fallbacks)
+
+
+def _branch_step(node: Node, graph: Graph, threads: int, fallbacks: Fallbacks) -> BranchStep:
     condition = node.inputs[0]
     if condition is None:
         msg = f"node '{node.name}' (If) has no condition"
@@ -100,12 +131,19 @@ def _branch_step(node: Node, graph: Graph, threads: int, fallbacks: dict[str, st
     )
 
 
-def _reference(node: Node, graph: Graph, fallbacks: dict[str, str]) -> ReferenceStep:
-    name = node.op if node.domain == "" else f"{node.domain}.{node.op}"
-    if name not in fallbacks:
-        fallbacks[name] = refusal_when_cut(node) or ""
-        message = (
-            f"operator '{name}' (node '{node.name}') runs through onnx.reference: {fallbacks[name]}"
-        )
-        warnings.warn(message, FallbackWarning, stacklevel=5)
-    return ReferenceStep(node, graph.opset, graph.opsets)
+def _foreign_steps(
+    nodes: list[Node], graph: Graph, threads: int, fallbacks: Fallbacks
+) -> list[Step]:
+    """Return one onnxruntime session for all the nodes, or the reference evaluator for each."""
+    if fallbacks.engine == PEER:
+        try:
+            step = PeerStep(nodes, graph, threads)
+        except ValueError:  # operators or types that it lacks too: the warnings say what runs them
+            pass
+        else:
+            for node in nodes:
+                fallbacks.meet(node, PEER)
+            return [step]
+    for node in nodes:
+        fallbacks.meet(node, REFERENCE)
+    return [ReferenceStep(node, graph.opset, graph.opsets) for node in nodes]

@@ -86,7 +86,7 @@ class Builder:
         const = value.const
         if isinstance(const, Quantized):
             if takes_integers(node, index, const):
-                attrs |= _weight_attrs(node, const)
+                attrs |= _weight_attrs(node, index, const)
                 return self._constant(value, const.data)
             return self._constant(value, const.dequantize())
         return self._ids[value] if const is None else self._constant(value, const)
@@ -106,6 +106,10 @@ def takes_integers(node: Node, index: int, const: Quantized) -> bool:
         return False
     if node.op == "embedding":
         return index == 0
+    if node.op == "recurrent":
+        whole = const.data.dtype == np.int8 and not const.zero_point.any()
+        by_row = const.scale.size == 1 or const.axis == 1
+        return index in {1, 2} and whole and by_row and bool(node.attrs.get("dynamic"))
     if node.op in _CHANNEL:
         return index == 1 and (const.scale.size == 1 or const.axis == _CHANNEL[node.op])
     groups = node.attrs.get("group", 1)
@@ -116,12 +120,14 @@ def takes_integers(node: Node, index: int, const: Quantized) -> bool:
     )
 
 
-def _weight_attrs(node: Node, const: Quantized) -> dict[str, Any]:
+def _weight_attrs(node: Node, index: int, const: Quantized) -> dict[str, Any]:
     scale = np.ascontiguousarray(const.scale, np.float32)
     zero = const.zero_point.astype(np.int64)
     if node.op == "embedding":
         attrs: dict[str, Any] = {"scale": scale, "zero": zero}
         return attrs if const.axis is None or scale.size == 1 else attrs | {"axis": const.axis}
+    if node.op == "recurrent":
+        return {"w_scale" if index == 1 else "r_scale": scale.reshape(-1)}
     attrs = {"w_scale": scale}
     if zero.any():
         attrs["w_zero"] = zero

@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from pycompress.runtime.steps import Executable
+
+Fallback: TypeAlias = Literal["auto", "onnxruntime", "onnx.reference"]
 
 _TYPES = {
     "float32": "float",
@@ -83,18 +85,25 @@ class InferenceSession:
         Names of further values of the graph, which are returned after the model's outputs.
     profiling : bool
         Time every node of every run, for `profile`.
+    fallback : "auto", "onnxruntime" or "onnx.reference"
+        What runs nodes that have no native kernel: onnxruntime, a session for each group of such
+        nodes that follow each other, or onnx.reference, node by node. "auto" takes onnxruntime
+        where it is installed (the extra ``ort``). What onnxruntime does not take goes to
+        onnx.reference.
 
     Attributes
     ----------
     fallbacks : list of str
-        Operators that have no native kernel and run through onnx.reference. Each is warned of once
-        (`FallbackWarning`).
+        Operators that have no native kernel and run some other way. Each is warned of once
+        (`FallbackWarning`), with the reason and what runs it; `profile` names it, too.
 
     Raises
     ------
     ValueError
         When the model cannot be read or run (`readers.ModelError` is one); names the node or value.
-        When `outputs` are asked of a plan.
+        When `outputs` are asked of a plan; when `fallback` is none of the three.
+    ModuleNotFoundError
+        When `fallback` is "onnxruntime" and that is not installed.
 
     Notes
     -----
@@ -113,6 +122,7 @@ class InferenceSession:
         *,
         outputs: Iterable[str] = (),
         profiling: bool = False,
+        fallback: Fallback = "auto",
     ) -> None:
         if num_threads is not None and num_threads < 1:
             msg = f"num_threads must be at least 1, got {num_threads}"
@@ -124,7 +134,7 @@ class InferenceSession:
         if isinstance(model, str | os.PathLike) and plan.is_plan(model):
             self._executable = self._open(model, outputs)
         else:
-            self._executable = self._build(model, outputs)
+            self._executable = self._build(model, outputs, _engine(fallback))
         self._profiling = profiling
         self._executable.set_profiling(profiling)
 
@@ -138,19 +148,22 @@ class InferenceSession:
         return executable
 
     def _build(
-        self, model: str | Path | bytes | onnx.ModelProto | Graph, outputs: Iterable[str]
+        self,
+        model: str | Path | bytes | onnx.ModelProto | Graph,
+        outputs: Iterable[str],
+        engine: str,
     ) -> Executable:
         # A plan needs neither of them.
         from pycompress.readers import read
-        from pycompress.runtime.executable import build
+        from pycompress.runtime.executable import Fallbacks, build
 
-        reasons: dict[str, str] = {}
+        fallbacks = Fallbacks(engine)
         with _collector_at_rest():
             graph = model.copy() if isinstance(model, Graph) else read(model)
             graph.outputs = [*graph.outputs, *_named(graph, outputs)]
             self._inputs = [TensorInfo.of(v) for v in graph.inputs]
-            executable = build(graph, self.num_threads, reasons)
-        self.fallbacks = list(reasons)
+            executable = build(graph, self.num_threads, fallbacks)
+        self.fallbacks = list(fallbacks.reasons)
         self._outputs = [
             TensorInfo.of(v)
             if v.dtype is not None
@@ -173,7 +186,7 @@ class InferenceSession:
         Raises
         ------
         ValueError
-            When a node runs through onnx.reference (`fallbacks` names them).
+            When a node has no native kernel (`fallbacks` names them).
         OSError
             When the file cannot be written.
 
@@ -344,6 +357,20 @@ def _collector_at_rest() -> Iterator[None]:
     finally:
         if running:
             gc.enable()
+
+
+def _engine(fallback: str) -> str:
+    from pycompress.runtime import peer
+
+    if fallback not in {"auto", peer.PEER, peer.REFERENCE}:
+        msg = f"fallback: found '{fallback}', wanted auto, {peer.PEER} or {peer.REFERENCE}"
+        raise ValueError(msg)
+    if fallback == "auto":
+        return peer.PEER if peer.is_installed() else peer.REFERENCE
+    if fallback == peer.PEER and not peer.is_installed():
+        msg = "fallback 'onnxruntime' needs onnxruntime: pip install 'pycompress[ort]'"
+        raise ModuleNotFoundError(msg)
+    return fallback
 
 
 def _cpus() -> int:

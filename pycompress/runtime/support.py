@@ -16,12 +16,23 @@ OPS = frozenset(_core.program_ops())
 
 _FLOAT32 = frozenset(
     (
-        *("MatMul", "Softmax", "LogSoftmax", "PRelu", "QuantizeLinear", "DynamicQuantizeLinear"),
+        *(
+            "MatMul",
+            "MatMulNBits",
+            "Softmax",
+            "LogSoftmax",
+            "PRelu",
+            "QuantizeLinear",
+            "DynamicQuantizeLinear",
+        ),
         *("LayerNormalization", "BatchNormalization", "InstanceNormalization", "LSTM", "GRU"),
-        *("AveragePool", "GlobalAveragePool", "GlobalMaxPool"),
+        *("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MatMulNBits"),
     )
 )
 """Operators whose kernels read float32 only."""
+
+_CONTRIB = frozenset((("com.microsoft", "MatMulNBits"),))
+"""Operators of other domains that the engine has, as (domain, operator)."""
 
 _NOT_BOOL = frozenset(("ReduceMax", "ReduceMin", "CumSum", "TopK", "ArgMax", "ArgMin", "Clip"))
 
@@ -29,7 +40,7 @@ _PICKY = frozenset(
     (
         *("AveragePool", "MaxPool", "Resize", "BatchNormalization", "LayerNormalization"),
         *("QuantizeLinear", "DequantizeLinear", "ConvInteger", "MatMulInteger", "ScatterND"),
-        *("LSTM", "GRU", "TopK", "Gelu", "Mod", "Pad", "OneHot", "Cast"),
+        *("LSTM", "GRU", "TopK", "Gelu", "Mod", "Pad", "OneHot", "Cast", "MatMulNBits"),
     )
 )
 """Operators whose kernels may lack some of their attributes or optional outputs."""
@@ -37,10 +48,11 @@ _PICKY = frozenset(
 
 def refusal(node: Node) -> str | None:
     """Return why the engine cannot run a node, or None when it can."""
-    if node.op not in OPS or node.domain not in {"", PRESET, NATIVE}:
+    contrib = (node.domain, node.op) in _CONTRIB
+    if node.op not in OPS or not (contrib or node.domain in {"", PRESET, NATIVE}):
         return "no native kernel"
     reason = unsupported([*node.inputs, *node.outputs])
-    if reason is not None or node.domain != "":
+    if reason is not None or (node.domain != "" and not contrib):
         return reason
     first = node.inputs[0].dtype if node.inputs and node.inputs[0] is not None else None
     if node.op in _FLOAT32 and first != np.float32:

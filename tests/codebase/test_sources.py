@@ -20,7 +20,7 @@ MAY_INCLUDE = {
     "quantize": {"kernels.h", "threads", "simd", "dispatch"},
     "pointwise": {"kernels.h", "threads", "simd", "dispatch"},
     "limits": {"threads", "dispatch"},
-    "conv": {"kernels.h", "threads", "simd", "dispatch", "gemm"},
+    "conv": {"kernels.h", "threads", "simd", "dispatch", "gemm", "bf16"},
     "int4": {"kernels.h", "threads", "dispatch", "gemm"},
     "bf16": {"kernels.h", "threads", "dispatch", "gemm"},
     "engine": {

@@ -314,7 +314,7 @@ def test_what_runs_in_the_reference_cannot_be_saved(tmp_path):
     with pytest.warns(UserWarning, match="Unique"):
         session = InferenceSession(m.proto())
     (tmp_path / "p").write_text("kept")
-    with pytest.raises(ValueError, match=r"onnx\.reference"):
+    with pytest.raises(ValueError, match=r"no native kernel"):
         session.save(tmp_path / "p")
     assert (tmp_path / "p").read_text() == "kept"
     assert [p.name for p in tmp_path.iterdir()] == ["p"]

@@ -2,6 +2,7 @@
 // every tap, and each output pixel gathers those that reach it, so that threads never write to the
 // same place.
 #include <algorithm>
+#include <limits>
 
 #include "conv/geometry.h"
 #include "engine/fused.h"
@@ -11,8 +12,14 @@
 namespace pycompress {
 namespace {
 
+// A tap that reaches an output coordinate, and the input coordinate that it comes from.
+struct Reach {
+  int64_t tap, from;
+};
+
 struct TransposeState final : OpState {
   Placement place;  // of the convolution that this one is the transpose of: its input is our output
+  std::vector<std::vector<Reach>> reach[3];  // by output coordinate
   LayerEpilogue ready;
 };
 
@@ -43,6 +50,7 @@ class ConvTranspose final : public Op {
     }
     auto state = std::make_unique<TransposeState>();
     state->place = transposed(x);
+    for (int axis = 0; axis < 3; ++axis) state->reach[axis] = reaches(state->place, axis);
     Shape y{x[0]};
     for (int i = 3 - window_.rank; i < 3; ++i) y.push(state->place.in[i]);
     y.push(layer_.channels);
@@ -152,51 +160,113 @@ class ConvTranspose final : public Op {
     return place;
   }
 
+  // Which taps reach each output coordinate of one axis, and from which input coordinate.
+  std::vector<std::vector<Reach>> reaches(const Placement& place, int axis) const {
+    std::vector<std::vector<Reach>> all(static_cast<size_t>(place.in[axis]));
+    for (int64_t from = 0; from < place.out[axis]; ++from) {
+      for (int64_t tap = 0; tap < window_.kernel[axis]; ++tap) {
+        const int64_t at =
+            from * window_.stride[axis] - place.pad[axis] + tap * window_.dilation[axis];
+        if (at >= 0 && at < place.in[axis]) all[static_cast<size_t>(at)].push_back({tap, from});
+      }
+    }
+    return all;
+  }
+
   // Output pixels of image n, filters of group g: their bias, what reaches them, the activation.
   void collect(const RunContext& run, const TransposeState& state, const float* sums, int64_t n,
                int64_t g) const {
     const Placement& place = state.place;
     const int64_t lines = place.in[0] * place.in[1];
-    const int64_t taps = window_.taps();
+    const int64_t width = place.in[2];
     const Epilogue epilogue = state.ready.epilogue(nullptr, 0);
-    auto* y = run.output(0).as<float>() + n * lines * place.in[2] * layer_.channels + g * filters_;
+    auto* y = run.output(0).as<float>() + n * lines * width * layer_.channels + g * filters_;
     const float* bias = epilogue.bias == nullptr ? nullptr : epilogue.bias + g * filters_;
-    const double cost = static_cast<double>(place.in[2] * filters_ * taps);
+    const double cost = static_cast<double>(width * filters_ * window_.taps());
     parallel_ranges(run.pool(), lines, cost, [&](int64_t begin, int64_t end) {
+      std::vector<const float*> rows;
       for (int64_t line = begin; line < end; ++line) {
-        for (int64_t column = 0; column < place.in[2]; ++column) {
-          float* out = y + (line * place.in[2] + column) * layer_.channels;
-          for (int64_t f = 0; f < filters_; ++f) out[f] = bias == nullptr ? 0.0f : bias[f];
-          const int64_t at[3] = {line / place.in[1], line % place.in[1], column};
-          add_reaching(place, sums, at, out);
-          for (int64_t f = 0; f < filters_; ++f) {
-            out[f] = epilogue.lo > out[f] ? epilogue.lo : out[f];
-            out[f] = epilogue.hi < out[f] ? epilogue.hi : out[f];
-          }
-          if (layer_.finishes()) {
-            layer_.finish_rows(run.set(), out, 1, filters_, filters_, nullptr, 0, out, filters_);
-          }
+        rows_reaching(state, sums, line, &rows);
+        float* out = y + line * width * layer_.channels;
+        if (filters_ == 1) {
+          add_numbers(state, rows, bias == nullptr ? 0.0f : *bias, out);
+        } else {
+          add_pixels(state, rows, bias, out);
         }
+        finish_line(run, epilogue, width, out);
       }
     });
   }
 
-  void add_reaching(const Placement& place, const float* sums, const int64_t* at,
-                    float* out) const {
-    for (int64_t t = 0; t < window_.taps(); ++t) {
-      const int64_t tap[3] = {t / (window_.kernel[1] * window_.kernel[2]),
-                              t / window_.kernel[2] % window_.kernel[1], t % window_.kernel[2]};
-      int64_t pixel = 0;
-      bool reaches = true;
-      for (int i = 0; i < 3 && reaches; ++i) {
-        const int64_t offset = at[i] + place.pad[i] - tap[i] * window_.dilation[i];
-        const int64_t from = offset / window_.stride[i];
-        reaches = offset >= 0 && offset % window_.stride[i] == 0 && from < place.out[i];
-        pixel = pixel * place.out[i] + from;
+  // For each tap in the two outer axes that reaches a line: its sums in the first pixel of the
+  // input line that it comes from.
+  void rows_reaching(const TransposeState& state, const float* sums, int64_t line,
+                     std::vector<const float*>* rows) const {
+    const Placement& place = state.place;
+    rows->clear();
+    for (const Reach& a : state.reach[0][static_cast<size_t>(line / place.in[1])]) {
+      for (const Reach& b : state.reach[1][static_cast<size_t>(line % place.in[1])]) {
+        const int64_t pixel = (a.from * place.out[1] + b.from) * place.out[2];
+        const int64_t tap = (a.tap * window_.kernel[1] + b.tap) * window_.kernel[2];
+        rows->push_back(sums + (pixel * window_.taps() + tap) * filters_);
       }
-      if (!reaches) continue;
-      const float* part = sums + (pixel * window_.taps() + t) * filters_;
-      for (int64_t f = 0; f < filters_; ++f) out[f] += part[f];
+    }
+  }
+
+  void add_numbers(const TransposeState& state, const std::vector<const float*>& rows, float bias,
+                   float* out) const {
+    const int64_t taps = window_.taps();
+    const int64_t step = layer_.channels;
+    for (const std::vector<Reach>& column : state.reach[2]) {
+      float sum = bias;
+      for (const float* row : rows) {
+        for (const Reach& c : column) sum += row[c.from * taps + c.tap];
+      }
+      *out = sum;
+      out += step;
+    }
+  }
+
+  void add_pixels(const TransposeState& state, const std::vector<const float*>& rows,
+                  const float* bias, float* out) const {
+    const int64_t taps = window_.taps();
+    for (const std::vector<Reach>& column : state.reach[2]) {
+      const float* before = bias;  // what stands there already
+      for (const float* row : rows) {
+        for (const Reach& c : column) {
+          const float* part = row + (c.from * taps + c.tap) * filters_;
+          if (before == nullptr) {
+            std::copy(part, part + filters_, out);
+          } else {
+            for (int64_t f = 0; f < filters_; ++f) out[f] = before[f] + part[f];
+          }
+          before = out;
+        }
+      }
+      if (before == nullptr) {
+        std::fill(out, out + filters_, 0.0f);
+      } else if (before != out) {
+        std::copy(before, before + filters_, out);
+      }
+      out += layer_.channels;
+    }
+  }
+
+  void finish_line(const RunContext& run, const Epilogue& epilogue, int64_t width,
+                   float* out) const {
+    const bool together = groups_ == 1;  // the pixels' filters lie side by side
+    const int64_t pixels = together ? 1 : width;
+    const int64_t run_length = together ? width * filters_ : filters_;
+    const float inf = std::numeric_limits<float>::infinity();
+    for (int64_t i = 0; i < pixels; ++i, out += layer_.channels) {
+      if (epilogue.lo != -inf || epilogue.hi != inf) {
+        for (int64_t f = 0; f < run_length; ++f) {
+          const float low = epilogue.lo > out[f] ? epilogue.lo : out[f];
+          out[f] = epilogue.hi < low ? epilogue.hi : low;
+        }
+      }
+      if (layer_.finishes())
+        layer_.finish_rows(run.set(), out, 1, run_length, run_length, nullptr, 0, out, run_length);
     }
   }
 

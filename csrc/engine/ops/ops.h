@@ -103,6 +103,7 @@ OpPtr make_trilu(const NodeDef& node);
 OpPtr make_pad(const NodeDef& node);
 // linear.cpp, matmul.cpp
 OpPtr make_attention(const NodeDef& node);
+OpPtr make_matmul_nbits(const NodeDef& node);
 OpPtr make_linear(const NodeDef& node);
 OpPtr make_matmul(const NodeDef& node);
 OpPtr make_matmul_integer(const NodeDef& node);
@@ -123,6 +124,7 @@ OpPtr make_one_hot(const NodeDef& node);
 // recurrent.cpp
 OpPtr make_lstm(const NodeDef& node);
 OpPtr make_gru(const NodeDef& node);
+OpPtr make_recurrent(const NodeDef& node);
 
 // conv.cpp, conv_transpose.cpp, pool.cpp, resize.cpp
 OpPtr make_conv(const NodeDef& node);

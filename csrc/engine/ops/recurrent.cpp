@@ -1,6 +1,6 @@
-// LSTM and GRU in float32: one gemm for the inputs of all steps, then a gemm of the state for each
-// step, whose residual is that step's part of the first. Gates and states are rows of a sequence;
-// the two directions run side by side.
+// LSTM and GRU: one gemm for the inputs of all steps, then a gemm of the state for each step, whose
+// residual is that step's part of the first. Gates and states are rows of a sequence, in float32;
+// int8 weights meet rows that are quantized as they come. The two directions run side by side.
 #include <algorithm>
 #include <cstring>
 
@@ -15,6 +15,7 @@ namespace {
 struct SequenceState final : OpState {
   int64_t steps = 0, batch = 0;
   size_t direction_bytes = 0;  // scratch of one direction
+  size_t rows_at = 0;          // in it: where rows are quantized
 };
 
 // One direction's memory and place in the tensors.
@@ -26,6 +27,7 @@ struct Walk {
   float* extra = nullptr;      // [batch][2 * hidden]
   float* h = nullptr;          // [batch][hidden]
   float* c = nullptr;
+  uint8_t* rows = nullptr;  // for multiply_gates()
 };
 
 class Recurrent : public Op {
@@ -62,7 +64,10 @@ class Recurrent : public Op {
     const int64_t width = s.gates * s.hidden;
     const int64_t floats = state->steps * state->batch * width +
                            std::max<int64_t>(state->batch, 1) * width + 4 * state->batch * s.hidden;
-    state->direction_bytes = padded_size(static_cast<size_t>(floats) * sizeof(float));
+    state->rows_at = padded_size(static_cast<size_t>(floats) * sizeof(float));
+    state->direction_bytes =
+        state->rows_at + std::max(s.input_weights[0].scratch(state->steps * state->batch),
+                                  state_scratch(state->batch));
     plan.scratch(state->direction_bytes * static_cast<size_t>(s.directions));
     return state;
   }
@@ -87,6 +92,16 @@ class Recurrent : public Op {
   virtual void step(const RunContext& run, const Walk& walk, const float* projected, int64_t ld,
                     int64_t batch, ThreadPool* pool) const = 0;
   virtual void epilogue_bias(int64_t d, float* bias) const = 0;
+  // Scratch for a product with the state.
+  virtual size_t state_scratch(int64_t batch) const = 0;
+
+  // y[batch][n] = h . R + what `epilogue` adds.
+  static void multiply_state(const RunContext& run, const Walk& walk, const GateWeights& weights,
+                             const float* h, int64_t batch, const Epilogue& epilogue, float* y,
+                             int64_t ldy, ThreadPool* pool) {
+    // States lie in scratch, with more of it behind them.
+    multiply_gates(run.set(), weights, h, true, batch, epilogue, y, ldy, walk.rows, pool);
+  }
 
   void clamp(const RunContext& run, float* x, int64_t n) const {
     if (sequence_.clip > 0.0f)
@@ -110,6 +125,7 @@ class Recurrent : public Op {
     walk.extra = walk.gates + std::max<int64_t>(batch, 1) * width;
     walk.h = walk.extra + 2 * batch * s.hidden;
     walk.c = walk.h + batch * s.hidden;
+    walk.rows = reinterpret_cast<uint8_t*>(walk.projected) + state.rows_at;
     for (int64_t b = 0; b < batch; ++b) {
       load_state(run, 5, d, b, walk.h);
       if (states_ > 1) load_state(run, 6, d, b, walk.c);
@@ -134,18 +150,13 @@ class Recurrent : public Op {
   void project(const RunContext& run, const Walk& walk, ThreadPool* pool) const {
     const Sequence& s = sequence_;
     const auto& state = run.state<SequenceState>();
-    MatrixA a;
-    a.data = run.input(0).data;
-    a.lda = s.inputs;
-    a.readable_tail = run.input(0).slack;
     epilogue_bias(walk.d, walk.gates);  // free until the first step
     Epilogue epilogue;
-    epilogue.out = Out::f32;
     epilogue.bias = walk.gates;
-    const int64_t rows = state.steps * state.batch;
-    if (rows > 0)
-      gemm(a, s.input_weights[static_cast<size_t>(walk.d)], rows, epilogue, walk.projected,
-           s.gates * s.hidden, pool);
+    const Tensor& x = run.input(0);
+    multiply_gates(run.set(), s.input_weights[static_cast<size_t>(walk.d)], x.as<float>(), x.slack,
+                   state.steps * state.batch, epilogue, walk.projected, s.gates * s.hidden,
+                   walk.rows, pool);
   }
 
   // A step in which some sequences may have ended: the others go one by one, each at its own place.
@@ -200,16 +211,6 @@ class Recurrent : public Op {
   int states_;
 };
 
-// y[batch][n] = h . R + what `epilogue` adds.
-void multiply_state(const PackedB& packed, const float* h, int64_t batch, const Epilogue& epilogue,
-                    float* y, int64_t ldy, ThreadPool* pool) {
-  MatrixA a;
-  a.data = h;
-  a.lda = packed.k;
-  a.readable_tail = true;  // states lie in scratch, with more of it behind them
-  gemm(a, packed, batch, epilogue, y, ldy, pool);
-}
-
 class Lstm final : public Recurrent {
  public:
   explicit Lstm(const NodeDef& node)
@@ -226,6 +227,8 @@ class Lstm final : public Recurrent {
       bias[i] = sequence_.input_bias(d)[i] + sequence_.recurrent_bias(d)[i];
   }
 
+  size_t state_scratch(int64_t batch) const override { return recurrent_[0].scratch(batch); }
+
   // Gates in the order i, o, f, c.
   void step(const RunContext& run, const Walk& walk, const float* projected, int64_t ld,
             int64_t batch, ThreadPool* pool) const override {
@@ -233,11 +236,10 @@ class Lstm final : public Recurrent {
     const PointwiseKernels& pointwise = *run.set().pointwise;
     const Unary* f = functions_.data() + 3 * walk.d;
     Epilogue epilogue;
-    epilogue.out = Out::f32;
     epilogue.residual = projected;
     epilogue.residual_ld = ld;
-    multiply_state(recurrent_[static_cast<size_t>(walk.d)], walk.h, batch, epilogue, walk.gates,
-                   4 * n, pool);
+    multiply_state(run, walk, recurrent_[static_cast<size_t>(walk.d)], walk.h, batch, epilogue,
+                   walk.gates, 4 * n, pool);
     clamp(run, walk.gates, batch * 4 * n);
     for (int64_t b = 0; b < batch; ++b) {
       float* gate = walk.gates + b * 4 * n;
@@ -256,7 +258,7 @@ class Lstm final : public Recurrent {
 
   std::vector<Unary> functions_;
   bool coupled_;
-  std::vector<PackedB> recurrent_;
+  std::vector<GateWeights> recurrent_;
 };
 
 class Gru final : public Recurrent {
@@ -278,6 +280,8 @@ class Gru final : public Recurrent {
     }
   }
 
+  size_t state_scratch(int64_t batch) const override { return update_reset_[0].scratch(batch); }
+
   // Gates in the order z (update), r (reset), h (candidate).
   void step(const RunContext& run, const Walk& walk, const float* projected, int64_t ld,
             int64_t batch, ThreadPool* pool) const override {
@@ -288,17 +292,15 @@ class Gru final : public Recurrent {
     float* candidate = walk.extra;
     float* reset_h = walk.extra + batch * n;
     Epilogue epilogue;
-    epilogue.out = Out::f32;
     epilogue.residual = projected;
     epilogue.residual_ld = ld;
-    multiply_state(update_reset_[d], walk.h, batch, epilogue, walk.gates, 2 * n, pool);
+    multiply_state(run, walk, update_reset_[d], walk.h, batch, epilogue, walk.gates, 2 * n, pool);
     clamp(run, walk.gates, batch * 2 * n);
     pointwise.unary(f[0], walk.gates, batch * 2 * n, 0.0f, 0.0f, walk.gates);
     if (reset_after_) {
       Epilogue plain;
-      plain.out = Out::f32;
       plain.bias = sequence_.recurrent_bias(walk.d) + 2 * n;
-      multiply_state(candidate_[d], walk.h, batch, plain, candidate, n, pool);
+      multiply_state(run, walk, candidate_[d], walk.h, batch, plain, candidate, n, pool);
       for (int64_t b = 0; b < batch; ++b) {
         float* row = candidate + b * n;
         pointwise.binary(Binary::mul, row, 1, walk.gates + b * 2 * n + n, 1, n, row);
@@ -310,7 +312,7 @@ class Gru final : public Recurrent {
                          reset_h + b * n);
       }
       epilogue.residual = projected + 2 * n;
-      multiply_state(candidate_[d], reset_h, batch, epilogue, candidate, n, pool);
+      multiply_state(run, walk, candidate_[d], reset_h, batch, epilogue, candidate, n, pool);
     }
     clamp(run, candidate, batch * n);
     pointwise.unary(f[1], candidate, batch * n, 0.0f, 0.0f, candidate);
@@ -323,13 +325,21 @@ class Gru final : public Recurrent {
 
   std::vector<Unary> functions_;
   bool reset_after_;
-  std::vector<PackedB> update_reset_;
-  std::vector<PackedB> candidate_;
+  std::vector<GateWeights> update_reset_;
+  std::vector<GateWeights> candidate_;
 };
 
 }  // namespace
 
 OpPtr make_lstm(const NodeDef& node) { return std::make_unique<Lstm>(node); }
 OpPtr make_gru(const NodeDef& node) { return std::make_unique<Gru>(node); }
+
+OpPtr make_recurrent(const NodeDef& node) {
+  const std::string cell = node.text("cell", "");
+  node.ignore({"dynamic"});  // the weights' type says so
+  if (cell == "LSTM") return make_lstm(node);
+  if (cell == "GRU") return make_gru(node);
+  fail("attribute 'cell' must be LSTM or GRU, found '" + cell + "'");
+}
 
 }  // namespace pycompress

@@ -10,6 +10,23 @@ Unary gate_function(const std::string& name) {
   fail("attribute 'activations' has " + name + "; Sigmoid, Tanh and Relu are possible");
 }
 
+// One scale per row of a direction, for int8 weights; none for float32.
+std::vector<float> read_scale(const NodeDef& node, const Tensor& weights, const char* what,
+                              const char* attr, int64_t rows) {
+  std::vector<float> scale = node.numbers(attr);
+  if (weights.dtype == DType::f32 && scale.empty()) return scale;
+  if (weights.dtype != DType::s8) {
+    fail(std::string(what) + " must be float32, or int8 with attribute '" + attr + "', found " +
+         dtype_name(weights.dtype));
+  }
+  if (scale.size() == 1) scale.assign(static_cast<size_t>(rows), scale[0]);
+  if (scale.size() != static_cast<size_t>(rows)) {
+    fail(std::string("attribute '") + attr + "' has " + str(static_cast<int64_t>(scale.size())) +
+         " numbers, wanted " + str(rows));
+  }
+  return scale;
+}
+
 }  // namespace
 
 Sequence::Sequence(const NodeDef& node, int64_t gate_count) : gates(gate_count) {
@@ -29,8 +46,6 @@ Sequence::Sequence(const NodeDef& node, int64_t gate_count) : gates(gate_count) 
   }
   const Tensor& w = node.need_weights(1, "W");
   const Tensor& r = node.need_weights(2, "R");
-  if (w.dtype != DType::f32 || r.dtype != DType::f32)
-    fail("inputs 1 (W) and 2 (R) must be float32");
   hidden = r.shape.rank() == 3 ? r.shape[2] : -1;
   inputs = w.shape.rank() == 3 ? w.shape[2] : -1;
   const Shape w_wanted{directions, gates * hidden, inputs};
@@ -40,6 +55,8 @@ Sequence::Sequence(const NodeDef& node, int64_t gate_count) : gates(gate_count) 
          str(directions) + " directions and hidden_size " +
          str(node.integer("hidden_size", hidden)));
   }
+  const std::vector<float> w_scale = read_scale(node, w, "W", "w_scale", gates * hidden);
+  r_scale = read_scale(node, r, "R", "r_scale", gates * hidden);
   if (node.has(3)) {
     const Tensor& b = node.need_constant(3, "B");
     if (b.dtype != DType::f32 || b.shape != Shape{directions, 2 * gates * hidden}) {
@@ -51,26 +68,20 @@ Sequence::Sequence(const NodeDef& node, int64_t gate_count) : gates(gate_count) 
     bias.assign(static_cast<size_t>(directions * 2 * gates * hidden), 0.0f);
   }
   for (int64_t d = 0; d < directions; ++d) {
-    const auto pack = [&] {
-      return pack_b_f32(node.set(), w.as<float>() + d * gates * hidden * inputs, 1, inputs,
-                        gates * hidden, 0, 1, inputs);
-    };
-    input_weights.push_back(node.store().matrix(node.set(), true, 1, inputs, gates * hidden, pack));
+    input_weights.push_back(
+        pack_gates(node, w, d * gates * hidden, gates * hidden, inputs, w_scale.data()));
   }
   node.release(1);
   node.release(2);
 }
 
-std::vector<PackedB> Sequence::pack_recurrent(const NodeDef& node, int64_t first,
-                                              int64_t count) const {
+std::vector<GateWeights> Sequence::pack_recurrent(const NodeDef& node, int64_t first,
+                                                  int64_t count) const {
   const Tensor& r = node.need_weights(2, "R");
-  std::vector<PackedB> packed;
+  std::vector<GateWeights> packed;
   for (int64_t d = 0; d < directions; ++d) {
-    const auto pack = [&] {
-      const float* rows = r.as<float>() + (d * gates * hidden + first) * hidden;
-      return pack_b_f32(node.set(), rows, 1, hidden, count, 0, 1, hidden);
-    };
-    packed.push_back(node.store().matrix(node.set(), true, 1, hidden, count, pack));
+    packed.push_back(
+        pack_gates(node, r, d * gates * hidden + first, count, hidden, r_scale.data() + first));
   }
   return packed;
 }

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "engine/op.h"
-#include "gemm/gemm.h"
+#include "engine/ops/gates.h"
 
 namespace pycompress {
 
@@ -12,7 +12,7 @@ struct Sequence {
   Sequence(const NodeDef& node, int64_t gate_count);
 
   // Packs rows [first, first + count) of each direction's R.
-  std::vector<PackedB> pack_recurrent(const NodeDef& node, int64_t first, int64_t count) const;
+  std::vector<GateWeights> pack_recurrent(const NodeDef& node, int64_t first, int64_t count) const;
 
   const float* input_bias(int64_t d) const { return bias.data() + d * 2 * gates * hidden; }
   const float* recurrent_bias(int64_t d) const { return input_bias(d) + gates * hidden; }
@@ -24,7 +24,8 @@ struct Sequence {
   bool starts_reversed = false, batch_first = false;
   float clip = 0.0f;
   std::vector<float> bias;  // [directions][2 * gates * hidden]
-  std::vector<PackedB> input_weights;
+  std::vector<GateWeights> input_weights;
+  std::vector<float> r_scale;  // [gates * hidden] of an int8 R
 };
 
 }  // namespace pycompress

@@ -11,6 +11,7 @@ from pycompress.graph.rules import (
     onehot,
     qoperator,
     quantized,
+    recurrent,
     spellings,
 )
 
@@ -23,7 +24,7 @@ UNIFYING_RULES = qoperator.RULES
 FORMAT_STAGES = (
     (*dynamic.RULES, *quantized.RULES, *spellings.RULES),
     onehot.RULES,
-    (*linear.RULES, *conv.RULES, *embedding.RULES),
+    (*linear.RULES, *conv.RULES, *embedding.RULES, *recurrent.RULES),
     (*epilogue.RULES, *moves.RULES, *embedding.EPILOGUE),
 )
 """Stages of `to_formats`."""

@@ -47,7 +47,7 @@ class Describer:
         elif isinstance(step, BranchStep):
             described = self._branch(step)
         else:
-            msg = "a plan cannot hold nodes that run through onnx.reference; see session.fallbacks"
+            msg = "a plan cannot hold nodes that have no native kernel; see session.fallbacks"
             raise ValueError(msg)
         passed = {"inputs": self._numbers(step.inputs), "outputs": self._numbers(step.outputs)}
         return described | passed

@@ -1,0 +1,49 @@
+"""LSTM and GRU with constant weights -> `recurrent` [x, w, r, b, lengths, initial h, initial c]."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycompress.graph.expand import DYNAMIC
+from pycompress.graph.ir import PRESET
+from pycompress.graph.pattern import Match, Rule
+from pycompress.graph.rules.weights import why_not_weight
+
+if TYPE_CHECKING:
+    from pycompress.graph.edit import Edit
+
+_FUNCTIONS = {"Sigmoid", "Tanh", "Relu"}
+
+
+def _refuse(edit: Edit, match: Match) -> str | None:
+    node, bias = match.root, match.get("b")
+    for name in ("w", "r"):
+        reason = why_not_weight(match[name], 3, axis=1)
+        if reason is not None:
+            return reason
+    if bias is not None and bias.const is None:
+        return f"its bias '{bias.name}' is computed at run time"
+    if match.get("p") is not None:
+        return "it has peepholes"
+    strange = set(node.attrs.get("activations") or ()) - _FUNCTIONS
+    if strange or node.attrs.get("activation_alpha") or node.attrs.get("activation_beta"):
+        return f"its gates use {', '.join(sorted(strange)) or 'functions with parameters'}"
+    return None
+
+
+def _replace(edit: Edit, match: Match) -> None:
+    node = match.root
+    attrs = {**node.attrs, "cell": node.op}
+    if node.metadata.pop(DYNAMIC, None) == "1":
+        attrs["dynamic"] = True
+    edit.supersede(node, "recurrent", list(node.inputs), attrs, PRESET)
+
+
+RULES = (
+    Rule(
+        "LSTM or GRU with constant weights -> recurrent",
+        ("LSTM|GRU", "x", "w", "r", "b?", "lengths?", "h?", "c?", "p?"),
+        _replace,
+        _refuse,
+    ),
+)
