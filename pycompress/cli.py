@@ -1,7 +1,7 @@
 """The command line: ``pycompress compress | compare | inspect | plan | bench | info | demo``.
 
-Exit codes: 0 done, 1 a check failed (`compare --max-drop`), 2 bad input. What is asked for goes to
-stdout, everything else to stderr.
+Exit codes: 0 done, 1 a check failed (the bounds of `compress`, `compare --max-drop`), 2 bad input.
+What is asked for goes to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import pycompress
+from pycompress.convert.budget import BudgetError
 from pycompress.graph.beside import refuse_source
 from pycompress.report.progress import spinner
 
@@ -84,7 +85,11 @@ def compress(  # noqa: PLR0917 - typer reads the options from the signature
     ] = ModeName.auto,
     max_drop: Annotated[
         float | None,
-        typer.Option(min=0.0, help="How far cosine agreement may fall below 1 (0.005)."),
+        typer.Option(
+            min=0.0,
+            help="How far the mean cosine may fall below 1 (0.005), and which share of the first "
+            "places of classes may move (0.02); or how far the metric may fall (0.005).",
+        ),
     ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option(help="A node that stays in float, or a pattern; repeatable.")
@@ -96,9 +101,40 @@ def compress(  # noqa: PLR0917 - typer reads the options from the signature
             "--report", help="Write a report: one HTML page (.html) or JSON (.json); repeatable."
         ),
     ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:FUNCTION",
+            help="Your own measure instead of agreement: takes what runs a model (feed -> outputs) "
+            "and returns a number, more is better.",
+        ),
+    ] = None,
+    never_slower: Annotated[
+        bool,
+        typer.Option(
+            "--never-slower/--slower",
+            help="Leave nodes in float that integers neither speed up nor shrink noticeably.",
+        ),
+    ] = True,
+    best_effort: Annotated[
+        bool,
+        typer.Option(
+            "--best-effort",
+            help="Write the best found even if it is not enough; exit 1 all the same.",
+        ),
+    ] = False,
+    decisions: Annotated[
+        Path | None,
+        typer.Option(
+            help="A report in JSON of the same model: its decisions are carried out again, without "
+            "measuring."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compress a model to int8 and report what was done."""
+    from pycompress.compression.metric import load_metric
+
     with _bad_input(), spinner() as tell:
         report = pycompress.compress(
             source,
@@ -110,10 +146,16 @@ def compress(  # noqa: PLR0917 - typer reads the options from the signature
             progress=tell,
             ranges=ranges.value,
             report=tuple(reports or ()),
+            metric=None if metric is None else load_metric(metric),
+            never_slower=never_slower,
+            best_effort=best_effort,
+            decisions=decisions,
         )
     from pycompress.report.text import report_view
 
     _show(report.to_dict(), report_view(report), as_json=as_json)
+    if report.kept is False:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -274,6 +316,9 @@ def _bad_input() -> Iterator[None]:
     """Turn what bad input raises into one line on stderr and exit code 2."""
     try:
         yield
+    except BudgetError as error:
+        _complain(f"{error}; nothing was written")
+        raise typer.Exit(1) from None
     except (ValueError, OSError, ModuleNotFoundError) as error:
         _complain(" ".join(str(error).split()) or type(error).__name__)
         raise typer.Exit(2) from None

@@ -60,6 +60,31 @@ def test_a_plan_of_a_model(folder):
     assert "opens in" in run(folder, "plan", "@a.onnx", "@a.plan").stdout
 
 
+def test_bounds_that_cannot_be_kept_are_exit_code_1(folder):
+    wishes = ("compress", "@a.onnx", "@b.onnx", "--calibration", "@data.npz", "--max-drop", "0")
+    result = run(folder, *wishes)
+    assert result.exit_code == 1
+    assert "can't be kept" in result.stderr
+    assert "nothing was written" in result.stderr
+    assert not (folder / "b.onnx").exists()
+    result = run(folder, *wishes, "--best-effort")
+    assert result.exit_code == 1
+    assert "can't be kept" in result.stdout
+    assert (folder / "b.onnx").exists()
+
+
+def test_a_measure_from_a_file(folder):
+    (folder / "mine.py").write_text("def score(run):\n    return 1.0\n")
+    wishes = ("compress", "@a.onnx", "@b.onnx", "--calibration", "@data.npz", "--json")
+    data = json.loads(run(folder, *wishes, "--metric", "@mine.py:score").stdout)
+    assert data["metric"] == [1.0, 1.0]
+    for name, said in (("@mine.py", "FILE.py:FUNCTION"), ("@no.py:score", "there is no file")):
+        result = run(folder, *wishes, "--metric", name)
+        assert result.exit_code == 2
+        assert said in result.stderr
+    assert "has no function 'other'" in run(folder, *wishes, "--metric", "@mine.py:other").stderr
+
+
 def test_a_check_that_fails_is_exit_code_1(folder):
     assert run(folder, "compress", "@a.onnx", "@b.onnx", "--mode", "dynamic").exit_code == 0
     result = run(folder, "compare", "@a.onnx", "@b.onnx", "--max-drop", "0")

@@ -7,9 +7,9 @@
 //   16 accumulators + 4 of A + 8 of B = 28 of 32 registers; an accumulator holds 2 rows x 2
 //   columns, and a load of A lasts for 2 steps of B.
 //
-// smmla adds 8 products to each of 4 sums of 32 bits, without saturating: exact for every signed
-// byte. Unsigned A has its top bit flipped as it is loaded. Where rows are odd the last one is
-// there twice.
+// usmmla adds 8 products of unsigned A by signed B to each of 4 sums of 32 bits, without
+// saturating: exact for all bytes. Signed A has its top bit flipped as it is loaded. Where rows are
+// odd the last one is there twice.
 #include <arm_neon.h>
 
 #include "gemm/shared_neon.inc.h"
@@ -22,13 +22,13 @@ constexpr int32_t kKr = 8;
 constexpr int64_t kDepth = 16;  // of one load of A
 
 template <bool kFlip>
-[[gnu::always_inline]] inline int8x16_t as_signed(uint8x16_t a) {
-  return vreinterpretq_s8_u8(kFlip ? veorq_u8(a, vdupq_n_u8(0x80)) : a);
+[[gnu::always_inline]] inline uint8x16_t as_unsigned(uint8x16_t a) {
+  return kFlip ? veorq_u8(a, vdupq_n_u8(0x80)) : a;
 }
 
 // 8 steps in depth: P pairs of rows by 2 V pairs of columns.
 template <int P, int V>
-[[gnu::always_inline]] inline void multiply(const int8_t* b, const int8x16_t (&a)[P],
+[[gnu::always_inline]] inline void multiply(const int8_t* b, const uint8x16_t (&a)[P],
                                             int32x4_t (&acc)[P][2 * V]) {
   int8x16_t bv[2 * V];
 #pragma GCC unroll 16
@@ -36,16 +36,16 @@ template <int P, int V>
 #pragma GCC unroll 16
   for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 16
-    for (int j = 0; j < 2 * V; ++j) acc[p][j] = vmmlaq_s32(acc[p][j], a[p], bv[j]);
+    for (int j = 0; j < 2 * V; ++j) acc[p][j] = vusmmlaq_s32(acc[p][j], a[p], bv[j]);
   }
 }
 
 // The first or the second half of two vectors.
 template <bool kSecond>
-[[gnu::always_inline]] inline int8x16_t halves(int8x16_t x, int8x16_t y) {
-  const int64x2_t a = vreinterpretq_s64_s8(x);
-  const int64x2_t b = vreinterpretq_s64_s8(y);
-  return vreinterpretq_s8_s64(kSecond ? vzip2q_s64(a, b) : vzip1q_s64(a, b));
+[[gnu::always_inline]] inline uint8x16_t halves(uint8x16_t x, uint8x16_t y) {
+  const uint64x2_t a = vreinterpretq_u64_u8(x);
+  const uint64x2_t b = vreinterpretq_u64_u8(y);
+  return vreinterpretq_u8_u64(kSecond ? vzip2q_u64(a, b) : vzip1q_u64(a, b));
 }
 
 // The sums of R x V vectors of columns: an accumulator's first half is the even row's.
@@ -81,11 +81,11 @@ void gemm_tile_4x16_s8_neon_i8mm(const TileArgs& args) {
     }
     int64_t k = 0;
     for (; k + kDepth <= args.k; k += kDepth, b += kDepth * kNr) {
-      int8x16_t first[kPairs], second[kPairs];
+      uint8x16_t first[kPairs], second[kPairs];
 #pragma GCC unroll 16
       for (int p = 0; p < kPairs; ++p) {
-        const int8x16_t even = as_signed<kFlip>(vld1q_u8(rows[2 * p] + k));
-        const int8x16_t odd = as_signed<kFlip>(vld1q_u8(rows[2 * p + 1] + k));
+        const uint8x16_t even = as_unsigned<kFlip>(vld1q_u8(rows[2 * p] + k));
+        const uint8x16_t odd = as_unsigned<kFlip>(vld1q_u8(rows[2 * p + 1] + k));
         first[p] = halves<false>(even, odd);
         second[p] = halves<true>(even, odd);
       }
@@ -93,11 +93,11 @@ void gemm_tile_4x16_s8_neon_i8mm(const TileArgs& args) {
       multiply<kPairs, V>(b + kKr * kNr, second, acc);
     }
     for (; k < args.k; k += kKr, b += kKr * kNr) {
-      int8x16_t a[kPairs];
+      uint8x16_t a[kPairs];
 #pragma GCC unroll 16
       for (int p = 0; p < kPairs; ++p) {
         a[p] =
-            as_signed<kFlip>(vcombine_u8(vld1_u8(rows[2 * p] + k), vld1_u8(rows[2 * p + 1] + k)));
+            as_unsigned<kFlip>(vcombine_u8(vld1_u8(rows[2 * p] + k), vld1_u8(rows[2 * p + 1] + k)));
       }
       multiply<kPairs, V>(b, a, acc);
     }
@@ -127,7 +127,7 @@ void gemm_s8(const StripArgs& args) {
 
 extern const GemmKernels gemm_neon_i8mm;
 const GemmKernels gemm_neon_i8mm = {
-    {kMr, kNr, kKr, true, gemm_s8<false>, gemm_s8<true>, nullptr, row_sums_neon, {{kMr, 1}}},
+    {kMr, kNr, kKr, false, gemm_s8<false>, gemm_s8<true>, nullptr, row_sums_neon, {{kMr, 1}}},
     kF32Kernel,
 };
 

@@ -1,5 +1,4 @@
 // Weights into panels, with the sums that zero points need.
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -10,6 +9,7 @@
 #include <string>
 
 #include "gemm/gemm.h"
+#include "threads/huge_pages.h"
 
 namespace pycompress {
 namespace {
@@ -72,7 +72,7 @@ AlignedBuffer::AlignedBuffer(size_t bytes) : size_(bytes) {
   data_.reset(static_cast<uint8_t*>(::operator new(total, std::align_val_t(alignment))),
               [alignment](uint8_t* p) { ::operator delete(p, std::align_val_t(alignment)); });
   // A wish: without huge pages the block is as good, and slower to read.
-  if (alignment == kHugePage) madvise(data_.get(), total / kHugePage * kHugePage, MADV_HUGEPAGE);
+  if (alignment == kHugePage) wish_huge_pages(data_.get(), total / kHugePage * kHugePage);
 }
 
 PackedB describe_b(const KernelSet& set, bool is_float, int64_t taps, int64_t k, int64_t n) {

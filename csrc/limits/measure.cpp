@@ -7,9 +7,7 @@
 #include <new>
 #include <stdexcept>
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
+#include "threads/huge_pages.h"
 
 namespace pycompress {
 namespace {
@@ -49,7 +47,7 @@ Buffer allocate(int64_t bytes) {
   Buffer buffer(static_cast<uint8_t*>(std::aligned_alloc(kPage, size)));
   if (buffer == nullptr) throw std::bad_alloc();
 #ifdef __linux__
-  madvise(buffer.get(), size, MADV_HUGEPAGE);  // a wish: it may fail
+  wish_huge_pages(buffer.get(), size);
 #endif
   std::memset(buffer.get(), 1, size);
   return buffer;

@@ -15,8 +15,15 @@ from pycompress.calibration import (
     feeds,
     random_feed,
 )
-from pycompress.compression.search import Converted, Tell, convert_blind, convert_judged
-from pycompress.convert import Mode, PlanError
+from pycompress.compression.replay import convert_decided
+from pycompress.compression.search import (
+    Converted,
+    Tell,
+    Wishes,
+    convert_blind,
+    convert_judged,
+)
+from pycompress.convert import Bounds, Decisions, Metric, Mode, PlanError, fingerprint
 from pycompress.graph import save, simplify, to_formats
 from pycompress.graph.passes import SIMPLIFIED
 from pycompress.readers import read
@@ -30,9 +37,6 @@ from pycompress.report.timing import Timing, onnxruntime_loader, race, session_l
 if TYPE_CHECKING:
     from pycompress.calibration import Feed
     from pycompress.graph import Decision
-
-MAX_DROP = 0.005
-"""How far the mean cosine of the answers may fall below 1 when the caller names no bound."""
 
 TIMED_FEEDS = 5
 
@@ -51,6 +55,10 @@ def compress(
     progress: bool | Tell = False,
     ranges: RangeMethod | Literal["auto"] = "auto",
     report: str | Path | Sequence[str | Path] = (),
+    metric: Metric | None = None,
+    never_slower: bool = True,
+    best_effort: bool = False,
+    decisions: str | Path | None = None,
 ) -> Report:
     """Compress a model file to int8.
 
@@ -69,8 +77,10 @@ def compress(
         run time. "weights": int8 in the file, float arithmetic. "auto": with calibration
         convolutions are static, layers on sequences dynamic; without it all are dynamic.
     max_drop : float, optional
-        How far the mean cosine similarity of any output may fall below 1 on the held-back feeds
-        (0.005 when None). The nodes that hurt most are moved to a safer precision until it holds.
+        How far the mean cosine similarity of any output may fall below 1 on the held-back feeds,
+        and which share of the first places of class scores may move; by default 0.005 and 0.02.
+        With `metric`: how far it may fall, by default 0.005. Nodes are moved to a safer precision
+        until that is kept, in the cheapest way that is found.
     exclude : sequence of str
         Nodes that stay in float: names of nodes or of their outputs, or shell patterns of them.
     progress : bool or callable
@@ -81,6 +91,18 @@ def compress(
     report : path or sequence of paths
         Where the report is written as well: one HTML page (.html, needs the extra ``plot``) or
         JSON (.json).
+    metric : callable, optional
+        Your own measure instead of agreement: takes what runs a model (a function from a feed to
+        the list of outputs) and returns a number, more is better. It needs calibration data all the
+        same, for ranges and for the sensitivity of nodes.
+    never_slower : bool
+        Leave nodes in float that integers neither speed up nor shrink noticeably.
+    best_effort : bool
+        Write the best that was found when the bounds can't be kept, instead of raising.
+    decisions : path, optional
+        A report in JSON of the same model, or the decisions out of one: they are carried out
+        again, whatever `mode`, `exclude`, `ranges` and `never_slower` say, and nothing is tried or
+        timed to take others. With the same calibration data the same file is written.
 
     Returns
     -------
@@ -93,7 +115,9 @@ def compress(
     FeedError
         `calibration` does not fit the model.
     PlanError
-        `mode`, `max_drop` or `exclude` can't be met.
+        `mode`, `max_drop`, `metric` or `exclude` can't be met.
+    BudgetError
+        The bounds can't be kept; nothing is written.
     ValueError
         `report` ends in neither .html nor .json.
     ModuleNotFoundError
@@ -107,31 +131,44 @@ def compress(
     pages = [report] if isinstance(report, str | Path) else list(report)
     for page in pages:
         check_report_path(page)
-    if max_drop is not None and calibration is None:
-        msg = "max_drop needs calibration data: agreement is measured on it"
-        raise PlanError(msg)
-    bound = MAX_DROP if max_drop is None else max_drop
+    for name, given in (("max_drop", max_drop), ("metric", metric)):
+        if given is not None and calibration is None:
+            msg = f"{name} needs calibration data: nodes are measured on it"
+            raise PlanError(msg)
+    wishes = Wishes(
+        mode,
+        exclude,
+        tuple(METHODS) if ranges == "auto" else (ranges,),
+        Bounds.within(max_drop),
+        metric,
+        never_slower,
+        best_effort,
+    )
+    decided = None if decisions is None else Decisions.read(decisions)
     tell(f"reading {source}")
     rewrite = to_formats(simplify(read(source)))
     refused = tuple((d.node, d.reason) for d in rewrite.decisions if _worth_telling(d))
-    if calibration is None:
-        done = convert_blind(rewrite.graph, refused, mode, exclude)
-    else:
-        stream = feeds(calibration, rewrite.graph.inputs)
-        done = convert_judged(
+    stream = None if calibration is None else feeds(calibration, rewrite.graph.inputs)
+    if decided is not None:
+        mode, exclude = decided.mode, decided.exclude
+        done = convert_decided(
+            source,
             rewrite.graph,
-            refused,
-            mode,
-            exclude,
-            stream,
-            bound=bound,
-            methods=tuple(METHODS) if ranges == "auto" else (ranges,),
+            decided,
+            refused=refused,
+            wishes=wishes,
+            stream=stream,
             tell=tell,
         )
+    elif stream is None:
+        done = convert_blind(rewrite.graph, refused, wishes)
+    else:
+        done = convert_judged(rewrite.graph, refused, wishes, stream, tell)
     tell(f"writing {target}")
     done.graph.metadata[SIMPLIFIED] = "1"
     save(done.graph, target)
     timings, timed_on = _time(source, target, done, tell)
+    verdict = done.verdict
     made = Report(
         str(src),
         str(dst),
@@ -140,8 +177,10 @@ def compress(
         tuple(done.plan),
         done.refused,
         _ledger(source, target, done),
-        done.agreement,
-        bound,
+        None if verdict is None else verdict.agreement,
+        wishes.bounds,
+        None if verdict is None else verdict.share,
+        _metric(done),
         done.moved,
         tuple(timings),
         timed_on,
@@ -149,10 +188,31 @@ def compress(
         done.errors,
         done.ranges,
         done.alternatives,
+        _decisions(source, mode, exclude, decided, done),
     )
     for page in pages:
         write_report(made, page)
     return made
+
+
+def _decisions(
+    source: Path,
+    mode: Mode,
+    exclude: Sequence[str],
+    decided: Decisions | None,
+    done: Converted,
+) -> Decisions:
+    """Return what was decided, for a replay."""
+    calibrated = done.calibrated is not None if decided is None else decided.calibrated
+    return Decisions(
+        fingerprint(source), mode, tuple(exclude), calibrated, tuple(done.plan), done.bounds_of
+    )
+
+
+def _metric(done: Converted) -> tuple[float, float] | None:
+    if done.metric_before is None or done.verdict is None or done.verdict.metric is None:
+        return None
+    return done.metric_before, done.verdict.metric
 
 
 def _time(source: Path, target: Path, done: Converted, tell: Tell) -> tuple[list[Timing], str]:

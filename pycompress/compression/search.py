@@ -1,19 +1,22 @@
-"""Convert a graph: without data, or calibrated and held to a bound."""
+"""Convert a graph: without data, or calibrated and held to bounds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from pycompress.calibration import Histogram, RangeMethod, Split, collect, watched
-from pycompress.compression.alternatives import alternatives
+from pycompress.calibration import METHODS, Histogram, Split, collect, watched
 from pycompress.compression.sessions import make_run, run_to
+from pycompress.compression.ways import Way, costs, measure, shown
 from pycompress.convert import (
-    Agreement,
+    Bounds,
     Budget,
+    BudgetError,
+    Judge,
     Mode,
     Plan,
+    Verdict,
     WeightCache,
     apply_plan,
     by_node,
@@ -29,8 +32,8 @@ from pycompress.report.report import Calibrated
 from pycompress.report.views import Alternative, RangeView, range_views
 
 if TYPE_CHECKING:
-    from pycompress.calibration import Feed, Moments
-    from pycompress.convert import Held, Layer, NodeError
+    from pycompress.calibration import Feed, Moments, Range, RangeMethod
+    from pycompress.convert import Layer, Metric, NodeError
     from pycompress.graph import Graph
 
 Tell: TypeAlias = Callable[[str], None]
@@ -38,6 +41,37 @@ Tell: TypeAlias = Callable[[str], None]
 
 ERROR_FEEDS = 4
 """Held-back feeds that signal to noise is measured on."""
+
+FASTER = 0.9
+"""Another way is taken for being faster when it needs no more than this share of the time."""
+
+GAIN = 0.99
+"""Nodes go back to float when the whole then needs no more than this share of the time."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the caller asks of a conversion.
+
+    Attributes
+    ----------
+    mode : "auto", "static", "dynamic" or "weights"
+    exclude : sequence of str
+    methods : sequence of str
+        Ways of choosing ranges, of which the best is taken.
+    bounds : Bounds
+    metric : callable or None
+    never_slower : bool
+    best_effort : bool
+    """
+
+    mode: Mode = "auto"
+    exclude: Sequence[str] = ()
+    methods: Sequence[RangeMethod] = tuple(METHODS)
+    bounds: Bounds = field(default_factory=Bounds)
+    metric: Metric | None = None
+    never_slower: bool = True
+    best_effort: bool = False
 
 
 @dataclass
@@ -48,7 +82,8 @@ class Converted:
     graph: Graph
     plan: Plan
     refused: tuple[tuple[str, str], ...]
-    agreement: Agreement | None = None
+    verdict: Verdict | None = None
+    metric_before: float | None = None
     calibrated: Calibrated | None = None
     moved: int = 0
     held_back: list[Feed] = field(default_factory=list)
@@ -56,14 +91,15 @@ class Converted:
     errors: tuple[NodeError, ...] = ()
     ranges: tuple[RangeView, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    bounds_of: Mapping[str, Range] = field(default_factory=dict)
+    """Ranges of the values in integers, by name."""
 
 
-def convert_blind(
-    graph: Graph, refused: tuple[tuple[str, str], ...], mode: Mode, exclude: Sequence[str]
-) -> Converted:
+def convert_blind(graph: Graph, refused: tuple[tuple[str, str], ...], wishes: Wishes) -> Converted:
     """Convert without data."""
     weights = WeightCache()
-    plan = settle(graph, make_plan(graph, mode, calibrated=False, exclude=exclude), {}, weights)
+    wish = make_plan(graph, wishes.mode, calibrated=False, exclude=wishes.exclude)
+    plan = settle(graph, wish, {}, weights)
     done = Converted(graph, apply_plan(graph, plan, {}, weights), plan, refused)
     done.notes.append("no calibration data: agreement with the float model was not checked")
     return done
@@ -72,97 +108,231 @@ def convert_blind(
 def convert_judged(
     graph: Graph,
     refused: tuple[tuple[str, str], ...],
-    mode: Mode,
-    exclude: Sequence[str],
+    wishes: Wishes,
     stream: Iterable[Feed],
-    *,
-    bound: float,
-    methods: Sequence[RangeMethod],
     tell: Tell,
 ) -> Converted:
-    """Calibrate where the plan asks for it, convert, and hold the result to the bound."""
-    if mode in {"auto", "static"}:
+    """Calibrate where the plan asks for it, convert, and hold the result to the bounds."""
+    if wishes.mode in {"auto", "static"}:
         graph = separate_residuals(graph)
-    plan = make_plan(graph, mode, calibrated=True, exclude=exclude)
+    plan = make_plan(graph, wishes.mode, calibrated=True, exclude=wishes.exclude)
     split = Split(stream)
     tell("calibrating")
     moments = wanted_moments(graph, plan)
-    histograms = _calibrate(graph, plan, split, moments, tell)
+    histograms = calibrate(graph, plan, split, moments, tell)
     weights = WeightCache([(layer.weight, layer.moments) for layer in moments])
     tell(f"converting and judging on {len(split.held_back)} feeds")
-    budget = Budget(graph, {}, weights, split.held_back, make_run)
-    trials = [
-        (name, settle(graph, plan, found, weights), found)
-        for name in (methods if histograms else methods[:1])
-        for found in [choose_ranges(histograms, name)]
-    ]
-    chosen, plan = budget.best_ranges(trials)
-    held = budget.hold(plan, bound, tell)
-    notes = _notes(held, split, bound)
+    judge = Judge(graph, split.held_back, make_run, wishes.bounds, wishes.metric)
+    budget = Budget(graph, {}, weights, judge)
+    methods = wishes.methods if histograms else wishes.methods[:1]
+    found = {name: choose_ranges(histograms, name) for name in methods}
+    trials = [(name, settle(graph, plan, r, weights), r) for name, r in found.items()]
+    by, plan = budget.best_ranges(trials)
+    search = Search(budget, wishes, plan, tell)
+    chosen = search.best()
+    notes = search.notes
     if len(trials) > 1:
-        notes.insert(0, f"ranges by '{chosen}', which agrees best on the held-back feeds")
-    tell("looking at the errors of nodes and at other ways")
-    return Converted(
-        graph,
-        held.graph,
-        held.plan,
-        refused,
-        held.agreement,
-        Calibrated(split.passed, len(split.held_back), split.shared),
-        held.moved,
-        split.held_back,
-        notes,
-        _errors(graph, held, split.held_back),
-        range_views(histograms, budget.ranges),
-        _other_ways(budget, held, mode, exclude),
-    )
-
-
-def _notes(held: Held, split: Split, bound: float) -> list[str]:
-    notes = []
+        notes.insert(0, f"ranges by '{by}', which agrees best on the held-back feeds")
     if split.shared:
         notes.append(
             "only one calibration feed: ranges were made from the feed that they are judged on"
         )
-    if held.moved:
-        notes.append(
-            f"{held.moved} steps to a safer precision were needed to keep the drop within {bound:g}"
-        )
-    if held.spread:
-        notes.append(
-            f"{held.spread} dynamic layers run in float in other runtimes: one range for all rows, "
-            "as the standard has it, would cost them too much"
-        )
-    return notes
+    if chosen.plan is None:
+        msg = "internal: the float model was chosen"
+        raise AssertionError(msg)
+    tell("looking at the errors of nodes")
+    return Converted(
+        graph,
+        chosen.graph,
+        chosen.plan,
+        refused,
+        chosen.verdict,
+        judge.before,
+        Calibrated(split.passed, len(split.held_back), split.shared),
+        search.moved,
+        split.held_back,
+        notes,
+        errors_of(graph, chosen.plan, chosen.graph, split.held_back),
+        range_views(histograms, budget.ranges),
+        shown([*search.ways, chosen], chosen),
+        dict(budget.ranges),
+    )
 
 
-def _errors(graph: Graph, held: Held, feeds: Sequence[Feed]) -> tuple[NodeError, ...]:
+class Search:
+    """Looks for the fastest way of converting that keeps the bounds.
+
+    Parameters
+    ----------
+    budget : Budget
+    wishes : Wishes
+    plan : Plan
+        The wish, settled.
+    tell : callable
+
+    Attributes
+    ----------
+    ways : list of Way
+        What was looked at, the float model first; without the one that was chosen.
+    notes : list of str
+    moved : int
+    """
+
+    def __init__(self, budget: Budget, wishes: Wishes, plan: Plan, tell: Tell) -> None:
+        self.budget, self.wishes, self.tell = budget, wishes, tell
+        self.ways = [Way("float", None, budget.graph)]
+        self.notes: list[str] = []
+        self.moved = 0
+        self._feed = budget.judge.held_back[0]
+        self._wish = self._way(wishes.mode, plan)
+
+    def best(self) -> Way:
+        """Return the way that is taken; raise BudgetError when none keeps the bounds."""
+        self._look_at_ways()
+        plans = [self._wish]
+        if self.wishes.mode == "auto":
+            plans += [w for w in self.ways if w.name == "all dynamic" and _kept(w)]
+        held = [self._held(way) for way in plans]
+        kept = [way for way in held if _kept(way) and self._compresses(way)]
+        if not kept:
+            return self._least()
+        first = kept[0]
+        if len(kept) > 1:
+            measure(kept, self._feed)
+            first = min(kept, key=lambda way: way.ms * (FASTER if way is kept[0] else 1.0))
+        if first is not kept[0]:
+            self.notes.append("every layer finds its ranges at run time: that is faster here")
+        return self._never_slower(first)
+
+    def _look_at_ways(self) -> None:
+        others: tuple[Mode, ...] = ("weights", "dynamic", "static")
+        seen = [self._wish]
+        for other in others:
+            wish = make_plan(self.budget.graph, other, calibrated=True, exclude=self.wishes.exclude)
+            plan = settle(self.budget.graph, wish, self.budget.ranges, self.budget.weights)
+            if all(_differ(plan, way.plan) for way in seen):
+                seen.append(self._way(f"all {other}", plan))
+        self.tell("timing ways of converting")
+        self.ways += seen[1:]
+        measure([*self.ways, self._wish], self._feed, nodes=True)
+        self.budget.costs = costs(
+            self.budget.graph, [self.ways[0], self._wish, *self.ways[1:]], self._plan(self._wish)
+        )
+
+    def _way(self, name: str, plan: Plan) -> Way:
+        graph = self.budget.carried_out(plan)
+        return Way(name, plan, graph, self.budget.judge.verdict(graph))
+
+    def _held(self, way: Way) -> Way:
+        """Return a way after what it takes to keep the bounds."""
+        held = self.budget.hold(self._plan(way), self.tell)
+        self.moved = max(self.moved, held.moved)
+        if held.moved or held.spread:
+            self.ways.append(replace(way, name=f"{way.name}, before moves"))
+        if held.moved:
+            self.notes.append(f"{held.moved} nodes moved to a safer precision to keep the bounds")
+        if held.spread:
+            self.notes.append(
+                f"{held.spread} dynamic layers run in float in other runtimes: one range for all "
+                "rows, as the standard has it, would cost them too much"
+            )
+        return Way(f"{self.wishes.mode}, as written", held.plan, held.graph, held.verdict)
+
+    def _never_slower(self, way: Way) -> Way:
+        """Return the way without the integers that are not worth it, if it gains by that."""
+        measure([way], self._feed)
+        slow = (
+            self.budget.costs.not_worth_it(self._plan(way))
+            if self.wishes.never_slower and self.budget.costs is not None
+            else []
+        )
+        if not slow:
+            return way
+        without = self._way(way.name, self._plan(way).change(slow))
+        measure([way, without], self._feed)
+        if without.ms <= GAIN * way.ms and _kept(without) and self._compresses(without):
+            self.ways.append(replace(way, name=f"{self.wishes.mode}, slower nodes too"))
+            self.notes.append(f"{len(slow)} nodes stayed in float: integers do not speed them up")
+            return without
+        self.notes.append(
+            f"{len(slow)} small nodes are slower in integers by themselves, but the whole is not "
+            "faster with them in float"
+        )
+        return way
+
+    def _least(self) -> Way:
+        """Return the best that was found, if the caller takes that, although it is not enough."""
+        judge = self.budget.judge
+        tried: list[tuple[Plan | None, Verdict | None]] = [
+            (way.plan, way.verdict) for way in [*self.ways, self._wish]
+        ]
+        tried += self.budget.tried
+        worth = [
+            (verdict.share, place, plan, verdict)
+            for place, (plan, verdict) in enumerate(tried)
+            if plan is not None and verdict is not None and self._saves(plan)
+        ]
+        if not worth:
+            msg = "no node of the model could be converted within the bounds"
+            raise BudgetError(msg)
+        _, _, plan, verdict = min(worth, key=lambda row: row[:2])
+        said = f"the bounds can't be kept: at best {judge.describe(verdict)}"
+        if not self.wishes.best_effort:
+            raise BudgetError(said)
+        self.notes.append(said)
+        way = self._way(f"{self.wishes.mode}, as written", plan)
+        measure([way], self._feed)
+        return way
+
+    def _compresses(self, way: Way) -> bool:
+        """Tell whether a way saves anything, unless there was nothing to save."""
+        plan = self._plan(self._wish)
+        return self._saves(self._plan(way)) or not self._saves(plan)
+
+    def _saves(self, plan: Plan) -> bool:
+        cost = self.budget.costs
+        if cost is None:
+            return True
+        before = sum(cost.bytes[c.key, "float"] for c in plan)
+        after = sum(cost.bytes[c.key, c.precision] for c in plan)
+        return before - after >= LEAST_SAVED * before > 0
+
+    @staticmethod
+    def _plan(way: Way) -> Plan:
+        if way.plan is None:
+            msg = "internal: the float model has no plan"
+            raise AssertionError(msg)
+        return way.plan
+
+
+LEAST_SAVED = 0.1
+"""Share of the weights' bytes that a conversion has to save to be one."""
+
+
+def _kept(way: Way) -> bool:
+    return way.verdict is not None and way.verdict.kept
+
+
+def _differ(plan: Plan, other: Plan | None) -> bool:
+    return other is None or any(
+        choice.precision != other.choices[choice.key].precision for choice in plan
+    )
+
+
+def errors_of(
+    graph: Graph, plan: Plan, made: Graph, feeds: Sequence[Feed]
+) -> tuple[NodeError, ...]:
     """Return the signal to noise of the outputs of the plan's nodes."""
-    known = {choice.key: (choice.node, str(choice.precision)) for choice in held.plan}
+    both = {v.name for v in graph.values()} & {v.name for v in made.values()}
+    known = {c.key: (c.node, str(c.precision)) for c in plan if c.key in both}
     names = list(known)
     if not names:
         return ()
-    runs = (run_to(graph, names), run_to(held.graph, names))
+    runs = (run_to(graph, names), run_to(made, names))
     return tuple(by_node(signal_to_noise(names, *runs, feeds[:ERROR_FEEDS]), known))
 
 
-def _other_ways(
-    budget: Budget, held: Held, mode: Mode, exclude: Sequence[str]
-) -> tuple[Alternative, ...]:
-    """Return the model in float, as it was converted, and with one precision for all nodes."""
-    graphs = {"float": budget.graph, f"{mode}, as written": held.graph}
-    drops = {"float": 0.0, f"{mode}, as written": held.agreement.drop}
-    others: tuple[Mode, ...] = ("weights", "dynamic", "static")
-    for other in others:
-        wish = make_plan(budget.graph, other, calibrated=True, exclude=exclude)
-        plan = settle(budget.graph, wish, budget.ranges, budget.weights)
-        if any(plan.precision(n) != held.plan.precision(n) for n in budget.graph.nodes):
-            graphs[f"all {other}"] = budget.carried_out(plan)
-            drops[f"all {other}"] = budget.measure(graphs[f"all {other}"]).drop
-    return alternatives(graphs, drops, f"{mode}, as written", budget.held_back[0])
-
-
-def _calibrate(
+def calibrate(
     graph: Graph, plan: Plan, split: Split, moments: Sequence[Layer], tell: Tell
 ) -> dict[str, Histogram]:
     """Run the float graph over the feeds and return what the static nodes' values looked like.

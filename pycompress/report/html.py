@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pycompress.report import plots
 from pycompress.report.page import folded, page, section, sub, table
-from pycompress.report.text import megabytes, milliseconds
+from pycompress.report.text import first_places, megabytes, milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ def report_page(report: Report) -> str:
     ]
     if report.alternatives:
         text = "A point for each way of converting; the dashed line is the bound."
-        drawn = plots.curve_plot(report.alternatives, report.max_drop)
+        drawn = plots.curve_plot(report.alternatives)
         sections.append(section("Size, speed and agreement", sub(text), drawn))
     ledger = [
         (row.node, row.format, f"{row.before:,}", f"{row.after:,}") for row in report.ledger.rows
@@ -89,8 +89,10 @@ def _agreement_tiles(agreement: Agreement | None) -> list[tuple[str, str, str]]:
     feeds = "1 feed" if agreement.feeds == 1 else f"{agreement.feeds} feeds"
     tiles = [("mean cosine", f"{cosine:.5f}", f"output that agrees least, {feeds}")]
     if agreement.top1 is not None:
-        rows = max(o.rows for o in agreement.outputs)
-        tiles.append(("same first place", f"{100 * agreement.top1:.2f} %", f"of {rows} rows"))
+        least = min((o for o in agreement.outputs if o.classes), key=lambda o: o.top1 or 0.0)
+        low, high = least.interval or (0.0, 1.0)
+        text = f"{least.rows} rows; 95 % interval {100 * low:.1f} to {100 * high:.1f} %"
+        tiles.append(("same first place", f"{100 * agreement.top1:.2f} %", text))
     return tiles
 
 
@@ -111,7 +113,7 @@ def _agreement(agreement: Agreement | None) -> str:
             f"{o.cosine_mean:.5f}",
             f"{o.cosine_min:.5f}",
             f"{o.largest_error:.3g}",
-            "" if o.top1 is None else f"{o.top1:.4f} of {o.rows}",
+            first_places(o),
         )
         for o in agreement.outputs
     ]

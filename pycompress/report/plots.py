@@ -139,18 +139,18 @@ def timing_plot(timings: Sequence[Timing]) -> str:
     return _svg("times", draw, height=_tall(len(ran)) + 0.2)
 
 
-def curve_plot(points: Sequence[Alternative], bound: float) -> str:
+def curve_plot(points: Sequence[Alternative]) -> str:
     """Agreement against size and against time, a point for each way of converting."""
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2, sharey=True)
-        left.set_ylabel("drop of agreement")
+        left.set_ylabel("of what the bounds allow")
         # what is far beyond the bound stands at the upper edge
-        highest = max(1.2 * bound, min(4 * bound, 1.15 * max(p.drop for p in points)), 1e-9)
+        highest = max(1.2, min(4.0, 1.15 * max(p.share for p in points)))
         left.set_ylim(-0.08 * highest, highest)
-        _scatter(left, points, [p.bytes / 1e6 for p in points], "MB of constants", bound)
+        _scatter(left, points, [p.bytes / 1e6 for p in points], "MB of constants")
         timed = [p for p in points if math.isfinite(p.run_ms)]
-        _scatter(right, timed, [p.run_ms for p in timed], "milliseconds for one run", bound)
+        _scatter(right, timed, [p.run_ms for p in timed], "milliseconds for one run")
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=5, frameon=False)
 
@@ -188,13 +188,11 @@ def _histogram(axes: Axes, view: RangeView) -> None:
     axes.set_title(_short(view.value, 26), fontsize=6.5)
 
 
-def _scatter(
-    axes: Axes, points: Sequence[Alternative], x: Sequence[float], label: str, bound: float
-) -> None:
+def _scatter(axes: Axes, points: Sequence[Alternative], x: Sequence[float], label: str) -> None:
     highest = axes.get_ylim()[1]
     for point, place in zip(points, x, strict=True):
         colour = COLOURS.get(point.name.removeprefix("all "), OTHER)
-        height = min(point.drop, 0.97 * highest)
+        height = min(point.share, 0.97 * highest)
         # the one that was written is a ring around whatever it coincides with
         style = {"facecolors": "none", "s": 110} if point.chosen else {"s": 40}
         axes.scatter(
@@ -207,7 +205,7 @@ def _scatter(
             label=point.name,
             **style,
         )
-    axes.axhline(bound, color=OTHER, linewidth=1, linestyle="--")
+    axes.axhline(1.0, color=OTHER, linewidth=1, linestyle="--")
     axes.set_xlim(0, max(x, default=1.0) * 1.1)
     axes.set_xlabel(label)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from pycompress.convert import Agreement, Choice, NodeError
+    from pycompress.convert import Agreement, Bounds, Choice, Decisions, NodeError
     from pycompress.report.ledger import Ledger
     from pycompress.report.timing import Timing
     from pycompress.report.views import Alternative, RangeView
@@ -55,10 +55,14 @@ class Report:
         Bytes before and after, by node.
     agreement : Agreement or None
         With the float model on held-back feeds; None when there was no data to judge on.
-    max_drop : float
-        The bound that agreement was held to.
+    bounds : Bounds
+        What the answers were held to.
+    share : float or None
+        Of what the bounds allow, how much is used up: kept up to 1.
+    metric : tuple of two floats, or None
+        The caller's measure of the float model and of the compressed one.
     moved : int
-        Steps to a safer precision that the bound took.
+        Nodes that went to a safer precision to keep the bounds.
     timings : tuple of Timing
     timed_on : str
         What the timed inputs were.
@@ -70,6 +74,8 @@ class Report:
         Of the values in integers whose range comes from calibration.
     alternatives : tuple of Alternative
         Other ways of converting, with their size, time and agreement; the chosen one among them.
+    decisions : Decisions or None
+        What `compress` takes to carry them out again.
     """
 
     source: str
@@ -80,7 +86,9 @@ class Report:
     refused: tuple[tuple[str, str], ...]
     ledger: Ledger
     agreement: Agreement | None
-    max_drop: float
+    bounds: Bounds
+    share: float | None
+    metric: tuple[float, float] | None
     moved: int
     timings: tuple[Timing, ...]
     timed_on: str
@@ -88,6 +96,7 @@ class Report:
     errors: tuple[NodeError, ...] = ()
     ranges: tuple[RangeView, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    decisions: Decisions | None = None
 
     @property
     def size_before(self) -> int:
@@ -98,6 +107,11 @@ class Report:
     def size_after(self) -> int:
         """Bytes of the compressed file."""
         return self.ledger.after
+
+    @property
+    def kept(self) -> bool | None:
+        """Whether the bounds are kept; None when there was no data to judge on."""
+        return None if self.share is None else self.share <= 1.0
 
     @property
     def ratio(self) -> float:
@@ -112,8 +126,14 @@ class Report:
             "size_after": self.size_after,
             "ratio": self.ratio,
         }
+        if self.decisions is not None:
+            result["decisions"] = self.decisions.to_dict()
         if self.agreement is not None:
             result["agreement"] |= {"drop": self.agreement.drop, "top1": self.agreement.top1}
+            for row, output in zip(
+                result["agreement"]["outputs"], self.agreement.outputs, strict=True
+            ):
+                row["top1_interval"] = output.interval
         return result
 
     def to_json(self) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from pycompress.convert import Agreement, Choice
+    from pycompress.convert import Agreement, Choice, OutputAgreement
     from pycompress.report.compare import Comparison
     from pycompress.report.info import Info
     from pycompress.report.inspect import Inspection
@@ -159,15 +159,22 @@ def agreement_view(agreement: Agreement, title: str = "") -> Table:
         "output", "cosine mean", "cosine min", "largest error", "same first place", title=title
     )
     for output in agreement.outputs:
-        top1 = "" if output.top1 is None else f"{output.top1:.4f} of {output.rows}"
         view.add_row(
             escape(output.name),
             f"{output.cosine_mean:.5f}",
             f"{output.cosine_min:.5f}",
             f"{output.largest_error:.3g}",
-            top1,
+            first_places(output),
         )
     return view
+
+
+def first_places(output: OutputAgreement) -> str:
+    """Return the share of rows whose first place is the same, with its confidence interval."""
+    if output.top1 is None or output.interval is None:
+        return ""
+    low, high = output.interval
+    return f"{output.top1:.4f} of {output.rows} ({low:.3f} to {high:.3f})"
 
 
 def timings_view(timings: Iterable[Timing], timed_on: str) -> Table:

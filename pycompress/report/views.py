@@ -55,15 +55,15 @@ class Alternative:
         Of the constants.
     run_ms : float
         In our session on one thread; NaN when it was not timed.
-    drop : float
-        What `max_drop` bounds, on the held-back feeds.
+    share : float
+        Of what the bounds allow, how much it uses up on the held-back feeds.
     chosen : bool
     """
 
     name: str
     bytes: int
     run_ms: float
-    drop: float
+    share: float
     chosen: bool
 
 

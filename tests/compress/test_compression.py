@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import stat
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 import pycompress
 from pycompress.calibration import FeedError
-from pycompress.convert import PlanError, cosine
+from pycompress.convert import BudgetError, PlanError, cosine
 from pycompress.readers import ModelError
 
 from .models import images, peer, residual_cnn, sentences, tokens
@@ -129,11 +130,48 @@ def test_one_feed_serves_both_ends_and_the_report_says_so(cnn, tmp_path):
     assert any("only one calibration feed" in note for note in report.notes)
 
 
-def test_an_impossible_bound_ends_in_float(cnn, tmp_path):
-    report = pycompress.compress(cnn, tmp_path / "out.onnx", images(8), max_drop=0.0)
-    assert report.agreement is not None
-    assert report.agreement.drop <= 1e-9
-    assert report.moved > 0
+def test_a_bound_that_cannot_be_kept_writes_only_what_is_asked_for(cnn, tmp_path):
+    target, page = tmp_path / "out.onnx", tmp_path / "r.json"
+    with pytest.raises(BudgetError, match="the bounds can't be kept: at best the mean cosine"):
+        pycompress.compress(cnn, target, images(8), max_drop=0.0, report=page)
+    assert not target.exists()
+    assert not page.exists()
+    report = pycompress.compress(cnn, target, images(8), max_drop=0.0, best_effort=True)
+    assert target.exists()
+    assert report.kept is False
+    assert report.share > 1
+    assert any("can't be kept" in note for note in report.notes)
+    assert report.size_after < 0.9 * report.size_before
+
+
+def test_a_measure_of_the_callers_counts_alone(cnn, tmp_path):
+    feeds = images(20, seed=5)
+    labels = [int(peer(residual_cnn())(f)[0].argmax()) for f in feeds]
+
+    def accuracy(run):
+        return float(np.mean([run(f)[0].argmax() == label for f, label in zip(feeds, labels)]))
+
+    calls = []
+    report = pycompress.compress(
+        cnn,
+        tmp_path / "out.onnx",
+        images(8),
+        metric=lambda run: calls.append(1) or accuracy(run),
+        max_drop=0.1,
+    )
+    assert report.kept
+    assert report.metric[0] == 1.0
+    assert report.metric[1] >= 0.9
+    assert len(calls) >= 2
+    assert json.loads(report.to_json())["metric"] == list(report.metric)
+    with pytest.raises(PlanError, match="metric needs calibration data"):
+        pycompress.compress(cnn, tmp_path / "out.onnx", metric=accuracy)
+    with pytest.raises(PlanError, match="found nan for the float model"):
+        pycompress.compress(cnn, tmp_path / "out.onnx", images(8), metric=lambda _: math.nan)
+    worse = iter([1.0] + [0.5] * 1000)
+    with pytest.raises(BudgetError, match=r"the metric falls by 0.5, 0.005 allowed"):
+        pycompress.compress(cnn, tmp_path / "o.onnx", images(8), metric=lambda _: next(worse))
+    assert not (tmp_path / "o.onnx").exists()
 
 
 def test_the_output_is_never_the_input(cnn, tmp_path):

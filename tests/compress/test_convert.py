@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import onnx
 import pytest
@@ -5,7 +7,9 @@ from onnx import TensorProto, helper
 
 from pycompress.calibration import Histogram, collect
 from pycompress.convert import (
+    Bounds,
     Budget,
+    Judge,
     PlanError,
     WeightCache,
     agreement,
@@ -214,13 +218,20 @@ def test_the_budget_moves_the_node_that_hurts():
     second.CopyFrom(onnx.numpy_helper.from_array(values, "w2"))
     graph = separate_residuals(preset(proto))
     _, plan, ranges, weights = converted(graph, "static", images(8))
-    budget = Budget(graph, ranges, weights, images(4, seed=2), peer)
-    loose = budget.hold(plan, 1.0, lambda _: None)
+    feeds = images(4, seed=2)
+
+    def budget(cosine):
+        return Budget(graph, ranges, weights, Judge(graph, feeds, peer, Bounds(cosine, 1.0)))
+
+    loose = budget(1.0).hold(plan, lambda _: None)
     assert loose.moved == 0
-    bound = loose.agreement.drop / 4
-    held = budget.hold(plan, bound, lambda _: None)
+    bound = loose.verdict.agreement.drop / 4
+    told = []
+    held = budget(bound).hold(plan, told.append)
     assert held.moved > 0
-    assert held.agreement.drop <= bound
+    assert held.verdict.kept
+    assert held.verdict.agreement.drop <= bound
+    assert any(re.fullmatch(r"measuring nodes: 1 of 3, \d+ s left", said) for said in told)
     assert any("cost too much" in c.reason for c in held.plan)
 
 
@@ -294,17 +305,20 @@ def test_what_one_range_would_cost_other_runtimes_is_left_in_float_there():
         session = InferenceSession(graph)
         return lambda feed: session.run(None, feed)
 
-    budget = Budget(graph, ranges, weights, feeds, run)
-    loose = budget.hold(plan, 1.0, lambda _: None)
+    def budget(cosine):
+        return Budget(graph, ranges, weights, Judge(graph, feeds, run, Bounds(cosine, 1.0)))
+
+    loose = budget(1.0).hold(plan, lambda _: None)
     assert loose.spread == 0
-    assert loose.agreement.drop < 0.001
-    held = budget.hold(plan, 0.001, lambda _: None)
+    assert loose.verdict.agreement.drop < 0.001
+    strict = budget(0.001)
+    held = strict.hold(plan, lambda _: None)
     assert held.moved == 0
     assert held.spread > 0
     rows = {c.key for c in held.plan if c.precision == "rows"}
     assert len(rows) == held.spread
     elsewhere = apply_plan(graph, held.plan, ranges, weights, elsewhere=True)
-    assert budget.measure(elsewhere).drop <= 0.001
+    assert strict.judge.verdict(elsewhere).kept
     # what the file says is what other runtimes make of it
     wanted, found = peer(elsewhere), peer(held.graph)
     for feed in feeds:
@@ -317,7 +331,7 @@ def test_what_one_range_would_cost_other_runtimes_is_left_in_float_there():
 def test_the_ranges_that_agree_best_are_taken():
     graph = separate_residuals(preset(residual_cnn()))
     _, plan, ranges, weights = converted(graph, "static", images(8))
-    budget = Budget(graph, {}, weights, images(4, seed=2), peer)
+    budget = Budget(graph, {}, weights, Judge(graph, images(4, seed=2), peer))
     narrow = {k: (low / 50, high / 50) for k, (low, high) in ranges.items()}
     name, _ = budget.best_ranges([("narrow", plan, narrow), ("right", plan, ranges)])
     assert name == "right"

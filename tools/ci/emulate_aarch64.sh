@@ -13,6 +13,14 @@ root=$work/root
 site=$work/site
 host=$work/host/bin/python
 
+# What the compiler made of the kernels, looked up with the binutils of the cross compiler.
+mkdir -p "$work/bin"
+for tool in nm objdump; do ln -sf "$(command -v "aarch64-linux-gnu-$tool")" "$work/bin/$tool"; done
+"$host" -m pip install -q "pytest>=8.4"
+# The 4-bit tiles of `neon` keep the sums of a block on the stack: a load and a store of each in 32 steps.
+PATH=$work/bin:$PATH PYCOMPRESS_BUILD=$work/build "$host" -m pytest -q -p no:cacheprovider --noconftest \
+  tests/codebase/test_objects.py --deselect "tests/codebase/test_objects.py::test_inner_loops_of_tiles_stay_in_registers[int4/neon.cpp]"
+
 # onnxruntime 1.23.2 runs under qemu-user.
 wheels=(--only-binary=:all: --implementation cp --python-version "$version" --abi "cp${version/./}" --abi abi3 --abi none)
 for glibc in _2_34 _2_28 _2_27 _2_17 2014; do wheels+=(--platform "manylinux${glibc}_aarch64"); done
@@ -55,13 +63,6 @@ run_tests() {  # CPU, set, arguments of pytest: what runs on one set runs on thi
 check_cpu cortex-a72 neon neon_dotprod
 check_cpu cortex-a76 neon_dotprod neon_i8mm
 check_cpu max,sve=off neon_i8mm ""
-# What the compiler made of the kernels, looked up with the binutils of the cross compiler.
-mkdir -p "$work/bin"
-for tool in nm objdump; do ln -sf "$(command -v "aarch64-linux-gnu-$tool")" "$work/bin/$tool"; done
-"$host" -m pip install -q pytest
-# The 4-bit tiles of `neon` keep the sums of a block on the stack: a load and a store of each in 32 steps.
-PATH=$work/bin:$PATH PYTHONPATH='' PYCOMPRESS_BUILD=$work/build "$host" -m pytest -q -p no:cacheprovider --noconftest \
-  tests/codebase/test_objects.py --deselect "tests/codebase/test_objects.py::test_inner_loops_of_tiles_stay_in_registers[int4/neon.cpp]"
 run_tests cortex-a72 neon "${kernel_tests[@]}" "$@"
 run_tests cortex-a76 neon_dotprod "${kernel_tests[@]}" "$@"
 # Everything, without what looks at sources and object files.

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+
+from pycompress.convert import (
+    Bounds,
+    Choice,
+    Costs,
+    Judge,
+    Plan,
+    agreement,
+    wilson,
+)
+from pycompress.graph import Graph, Value
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def outputs(*arrays):
+    (found,) = agreement(["y"], [[a] for a in arrays], [[a] for a in arrays]).outputs
+    return found
+
+
+RANDOM = np.random.default_rng(0).standard_normal((4, 6, 10)).astype(np.float32)
+UNIT = RANDOM[0] / np.linalg.norm(RANDOM[0], axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("answers", "rows"),
+    [
+        ([RANDOM[0], RANDOM[1]], 12),  # logits
+        ([softmax(RANDOM)], 24),  # probabilities of any rank
+        ([softmax(RANDOM[0])], 6),
+        ([RANDOM], 0),  # sequences of vectors
+        ([UNIT], 0),  # embeddings, all of one length
+        ([RANDOM[0, :1]], 1),  # a single row has no other to be as long as
+        ([RANDOM[0, :, :1]], 0),
+        ([RANDOM[0, 0]], 0),
+        ([np.arange(12).reshape(3, 4)], 0),
+        ([np.zeros((0, 4), np.float32)], 0),
+    ],
+)
+def test_classes_are_told_from_other_outputs(answers, rows):
+    found = outputs(*answers)
+    assert found.rows == rows
+    assert found.classes == (rows > 0)
+    assert found.flips == 0
+
+
+@pytest.mark.parametrize(
+    ("same", "rows", "low", "high"),
+    # the values of the method in closed form: 0 and n of n, and two of Newcombe (1998), table I
+    [
+        (0, 10, 0.0, 0.2775),
+        (10, 10, 0.7225, 1.0),
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+    ],
+)
+def test_the_interval_is_wilsons(same, rows, low, high):
+    assert wilson(same, rows) == pytest.approx((low, high), abs=1e-4)
+
+
+def judge(wanted, bounds, metric=None):
+    graph = Graph("g", [], [Value("y")], [], 18, {})
+    return Judge(graph, [{}] * len(wanted), lambda _: lambda _: [wanted[0]], bounds, metric)
+
+
+def test_flips_and_cosine_have_bounds_of_their_own():
+    held = judge([RANDOM[0]], Bounds(cosine=0.01, flips=0.5))
+    turned = RANDOM[0].copy()
+    best = turned[0].argmax()
+    turned[0, best] = turned[0].min()  # one of six first places moves
+    found = agreement(["y"], [[RANDOM[0]]], [[turned]])
+    lost = 1 - found.outputs[0].cosine_mean
+    assert held.share(found) == pytest.approx(max(lost / 0.01, (1 / 6) / 0.5))
+    assert Bounds.within(0.25) == Bounds(0.25, 0.25, 0.25)
+    assert found.drop == pytest.approx(max(lost, 1 / 6))
+    strict = judge([RANDOM[0]], Bounds(0.0, 0.0))
+    assert strict.share(agreement(["y"], [[RANDOM[0]]], [[RANDOM[0]]])) == 0
+    assert strict.share(found) > 1e6
+
+
+def choice(precision, key="a"):
+    return Choice(key, key, "conv", precision, "")
+
+
+def costs(static_ms, saved=300, whole=100_000):
+    return Costs(
+        {("a", "static"): static_ms, ("a", "float"): 1.0, ("a", "weights"): 1.0},
+        {("a", "static"): 100, ("a", "weights"): 100, ("a", "float"): 100 + saved},
+        10.0,
+        whole,
+    )
+
+
+def test_a_node_stays_in_float_if_integers_are_slower_and_save_little():
+    plan = Plan({"a": choice("static")})
+    (kept,) = costs(1.5).not_worth_it(plan)
+    assert kept.precision == "float"
+    assert "takes 1.5 ms and float 1, and would save only 300 bytes" in kept.reason
+    assert costs(1.05).not_worth_it(plan) == []
+    assert costs(1.5, saved=2000).not_worth_it(plan) == []
+    assert costs(1.5).not_worth_it(Plan({"a": choice("float")})) == []
+    assert costs(1.5).not_worth_it(Plan({"a": choice("dynamic")})) == []  # never timed
+
+
+def test_a_move_costs_time_and_bytes():
+    table = costs(0.5, saved=10_000)
+    to_weights = table.price(choice("static"), choice("weights"))
+    to_float = table.price(choice("static"), choice("float"))
+    assert to_weights == pytest.approx(0.05 + 1e-3)
+    assert to_float == pytest.approx(0.05 + 0.1 + 1e-3)
+    assert table.price(choice("float"), choice("static")) == pytest.approx(1e-3)
