@@ -22,7 +22,7 @@ EXCLUDED = {
         "range_(float|float16|bfloat16)_type_positive_delta_expanded",
         "range_int32_type_negative_delta_expanded",
     ],
-    "onnx.reference takes minutes": ["lppool_3d_default"],
+    "slow in onnx.reference": ["lppool_3d_default"],
     "gradients: models are run here, not trained": ["gradient_of_.*"],
 }
 """Patterns of test names, without ``test_`` in front and ``_cpu`` behind."""
