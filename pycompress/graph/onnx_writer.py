@@ -14,6 +14,7 @@ from onnx import (
     ValueInfoProto,
     defs,
     helper,
+    numpy_helper,
 )
 
 from pycompress.graph.expand import expand
@@ -45,7 +46,26 @@ _CODES: dict[str, int] = {
     },
     "float32": TensorProto.FLOAT,
     "float64": TensorProto.DOUBLE,
+    "object": TensorProto.STRING,
+    **{
+        name: getattr(TensorProto, code)
+        for name, code in {
+            "float8_e4m3fn": "FLOAT8E4M3FN",
+            "float8_e4m3fnuz": "FLOAT8E4M3FNUZ",
+            "float8_e5m2": "FLOAT8E5M2",
+            "float8_e5m2fnuz": "FLOAT8E5M2FNUZ",
+            "float8_e8m0fnu": "FLOAT8E8M0",
+            "float4_e2m1fn": "FLOAT4E2M1",
+            "int4": "INT4",
+            "uint4": "UINT4",
+            "int2": "INT2",
+            "uint2": "UINT2",
+        }.items()
+        if hasattr(TensorProto, code)
+    },
 }
+_PACKED = {"object", "float4_e2m1fn", "int4", "uint4", "int2", "uint2"}
+"""NumPy holds them otherwise than the file does."""
 
 
 def export(graph: Graph) -> ModelProto:
@@ -136,6 +156,8 @@ class Exporter:
         return helper.make_attribute(name, value)
 
     def _tensor(self, name: str, array: np.ndarray) -> TensorProto:
+        if array.dtype.name in _PACKED:
+            return numpy_helper.from_array(array, name)
         proto = TensorProto(name=name, data_type=_CODES[array.dtype.name], dims=array.shape)
         self.store(proto, array)
         return proto

@@ -14,6 +14,7 @@ from pycompress.runtime.absorb import absorb
 from pycompress.runtime.attention import fuse_attention
 from pycompress.runtime.dtypes import infer, widen_halves
 from pycompress.runtime.fallback import ReferenceStep
+from pycompress.runtime.functions import write_out
 from pycompress.runtime.fuse import fuse
 from pycompress.runtime.layout import to_channels_last
 from pycompress.runtime.lower import Builder
@@ -37,6 +38,8 @@ def prepare(graph: Graph) -> Graph:
     It is the caller's no longer: its nodes and values are changed.
     """
     graph = widen_halves(graph)
+    infer(graph)
+    graph = write_out(graph, refusal)
     # Whoever made preset nodes has simplified the graph.
     if SIMPLIFIED not in graph.metadata and not any(node.is_preset() for node in graph.nodes):
         graph = simplify(graph, in_place=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -61,14 +61,10 @@ class ReferenceStep:
         except Exception as error:
             msg = f"node '{self.node.name}' ({self.node.op}) failed in onnx.reference: {error}"
             raise ValueError(msg) from error
-        arrays = [np.asarray(r) for r in results]
-        self._row = self._row.after(start, perf_counter() - start, arrays[0].shape)
-        return [
-            np.ascontiguousarray(a if dtype is None else a.astype(dtype, copy=False)).reshape(
-                a.shape
-            )
-            for a, dtype in zip(arrays, self._dtypes, strict=True)
-        ]
+        found = [_owned(r, dtype) for r, dtype in zip(results, self._dtypes, strict=True)]
+        shape = getattr(found[0], "shape", ())  # a sequence has none
+        self._row = self._row.after(start, perf_counter() - start, shape)
+        return found
 
     def profile(self) -> list[Row]:
         """Return the one row."""
@@ -76,3 +72,13 @@ class ReferenceStep:
 
     def set_profiling(self, enabled: bool) -> None:
         """Do nothing: beside the reference evaluator the clock is free, and always runs."""
+
+
+def _owned(result: Any, dtype: np.dtype[Any] | None) -> Any:  # noqa: ANN401
+    """Return a result as the next step wants it: sequences and optionals stay what they are."""
+    if result is None or isinstance(result, list):
+        return result
+    array = np.asarray(result)
+    if dtype is not None and dtype != array.dtype:
+        array = array.astype(dtype)
+    return np.ascontiguousarray(array).reshape(array.shape)

@@ -319,10 +319,13 @@ class InferenceSession:
 
     @staticmethod
     def _finished(array: np.ndarray, info: TensorInfo) -> np.ndarray:
-        return array if info.dtype is None else array.astype(info.dtype, copy=False)
+        as_it_is = info.dtype is None or not isinstance(array, np.ndarray)
+        return array if as_it_is else array.astype(info.dtype, copy=False)
 
 
 def _checked(feed: ArrayLike, info: TensorInfo) -> np.ndarray:
+    if info.dtype is None and (feed is None or isinstance(feed, list)):
+        return feed  # type: ignore[return-value]  # a sequence or an optional: onnx.reference's own
     array = np.asarray(feed)
     if info.dtype is not None and array.dtype != info.dtype:
         msg = f"input '{info.name}': found dtype {array.dtype}, wanted {info.dtype}"

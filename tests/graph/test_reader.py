@@ -186,9 +186,24 @@ def test_other_domains_are_carried_along():
     assert strength == 3
 
 
-@pytest.mark.parametrize("opset", range(18, 24))
+@pytest.mark.parametrize("opset", range(18, onnx.defs.onnx_opset_version() + 1))
 def test_newer_models_keep_their_opset(opset):
     m = big(opset=opset)
     graph = read(m.proto())
     assert graph.opset == opset
     assert export(graph).opset_import[0].version == opset
+
+
+@pytest.mark.parametrize("count", [0, 3, 5001])
+@pytest.mark.parametrize("kind", ["int4", "uint4", "float4_e2m1fn", "float8_e4m3fn", "bfloat16"])
+def test_narrow_elements_are_unpacked(kind, count):
+    """Both inside the protobuf and left in the file, which is where large tensors stay."""
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="onnx before 1.17 does not bring it")
+    array = (np.arange(count) % 7).astype(np.float32).astype(getattr(ml_dtypes, kind))
+    node = helper.make_node("Cast", ["w"], ["y"], to=TensorProto.FLOAT)
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [count])
+    graph = helper.make_graph([node], "g", [], [output], [numpy_helper.from_array(array, "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)])
+    (read_back,) = [v.array() for v in read(model.SerializeToString()).constants()]
+    assert read_back.dtype == array.dtype
+    np.testing.assert_array_equal(read_back.astype(np.float32), array.astype(np.float32))

@@ -83,14 +83,14 @@ def test_no_graph():
 
 
 @pytest.mark.parametrize(
-    ("version", "found"), [(6, "opset 6"), (99, "opset 99"), (None, "no opset")]
+    ("version", "found"), [(5, "opset 5"), (99, "opset 99"), (None, "no opset")]
 )
 def test_opset(version, found):
     model = small()
     del model.opset_import[:]
     if version:
         model.opset_import.append(helper.make_opsetid("", version))
-    refused(model, found, "opsets 7 to 23 can be read")
+    refused(model, found, "opsets 6 to 28 can be read")
 
 
 def test_initializer_shorter_than_its_dims():
@@ -126,7 +126,7 @@ def test_typed_field_of_the_wrong_length():
     refused(model, "1600 elements, but holds 7")
 
 
-@pytest.mark.parametrize("kind", ["STRING", "COMPLEX64", "FLOAT8E4M3FN", "INT4"])
+@pytest.mark.parametrize("kind", ["COMPLEX64", "COMPLEX128"])
 def test_element_types(kind):
     model = small()
     model.graph.initializer[0].data_type = getattr(TensorProto, kind)

@@ -61,6 +61,43 @@ def refuse(site: Site) -> None:
     site.fail("is written in a form that cannot be brought to opset 18")
 
 
+def broadcast_from_axis(site: Site) -> None:
+    """Arithmetic and comparisons: before version 7 B lay at `axis` of A."""
+    axis = site.node.attrs.pop("axis", None)
+    site.node.attrs.pop("broadcast", 0)
+    if axis is not None:
+        trailing_ones(site, int(axis))
+
+
+def slope_of_channels(site: Site) -> None:
+    """PRelu: before version 7 a slope of one dimension was one for each channel."""
+    slope = site.node.inputs[1]
+    if slope is not None and slope.shape is not None and len(slope.shape) == 1:
+        trailing_ones(site, 1)
+
+
+def trailing_ones(site: Site, axis: int) -> None:
+    """Give input 1 as many dimensions of 1 behind its own as put its first one at `axis`."""
+    a, b = site.node.inputs
+    if a is None or b is None or a.shape is None or b.shape is None:
+        site.fail("broadcasts from an axis, and the ranks of its inputs are not known")
+    axis += len(a.shape) if axis < 0 else 0
+    missing = len(a.shape) - axis - len(b.shape)
+    if missing <= 0:
+        return
+    wide = site.value("wide", b)
+    axes = site.constant("wide_axes", list(range(len(b.shape), len(b.shape) + missing)))
+    name = site.names.fresh(f"{site.node.name}_unsqueeze")
+    site.before.append(Node("Unsqueeze", [b, axes], [wide], name=name))
+    site.node.inputs = [a, wide]
+
+
+def no_longer_said(site: Site) -> None:
+    """BatchNormalization: before version 7 an attribute told training from inference."""
+    if not site.node.attrs.pop("is_test", 0) and len(site.node.outputs) > 1:
+        site.fail("is in training mode; export the model for inference")
+
+
 def spatial_only(site: Site) -> None:
     """BatchNormalization: statistics per position, spatial=0, went in version 9."""
     if site.node.attrs.pop("spatial", 1) != 1:

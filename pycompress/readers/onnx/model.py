@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _KNOWN = OPS | {"Constant"}
 
-OPSETS = range(7, 24)
+OPSETS = range(6, 29)
 """Versions of the standard operators that can be read."""
 
 
@@ -63,7 +63,7 @@ def _parse(buffer: memoryview, folder: Path | None, what: str) -> Graph:
         proto = ModelProto()
         proto.ParseFromString(without_big_tensors(buffer.cast("B")))
         return _to_graph(proto, Tensors(buffer, folder))
-    except DecodeError as error:
+    except (DecodeError, UnicodeDecodeError) as error:  # the second: protobuf's Python form
         msg = f"{what} is not an ONNX model: {error}"
         raise ModelError(msg) from None
     except ModelError as error:
@@ -78,6 +78,12 @@ def _to_graph(proto: ModelProto, tensors: Tensors) -> Graph:
     if proto.functions:
         proto = _inline(proto)
     opsets = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in proto.opset_import}
+    if (
+        opsets
+        and "" not in opsets
+        and not any(n.domain in {"", "ai.onnx"} for n in proto.graph.node)
+    ):
+        opsets[""] = CANONICAL  # it has operators of other domains only
     if opsets.get("") not in OPSETS:
         found = f"opset {opsets['']}" if "" in opsets else "no opset of the standard operators"
         wanted = f"opsets {OPSETS.start} to {OPSETS.stop - 1} can be read"

@@ -28,15 +28,35 @@ DTYPES: dict[int, np.dtype[Any]] = {
     TensorProto.INT64: np.dtype(np.int64),
     TensorProto.UINT64: np.dtype(np.uint64),
     TensorProto.BOOL: np.dtype(np.bool_),
+    TensorProto.STRING: np.dtype(object),
 }
-"""The element types that models may use; bfloat16 where ml_dtypes is installed."""
+"""The element types that models may use; those that NumPy lacks where ml_dtypes is installed."""
+
+_ML_DTYPES = {
+    "BFLOAT16": "bfloat16",
+    "FLOAT8E4M3FN": "float8_e4m3fn",
+    "FLOAT8E4M3FNUZ": "float8_e4m3fnuz",
+    "FLOAT8E5M2": "float8_e5m2",
+    "FLOAT8E5M2FNUZ": "float8_e5m2fnuz",
+    "FLOAT8E8M0": "float8_e8m0fnu",
+    "FLOAT4E2M1": "float4_e2m1fn",
+    "INT4": "int4",
+    "UINT4": "uint4",
+    "INT2": "int2",
+    "UINT2": "uint2",
+}
+"""ONNX names of element types, and what ml_dtypes calls them; onnx may be too old for some."""
 
 try:
     import ml_dtypes
 except ImportError:  # onnx before 1.17 does not bring it
     pass
 else:
-    DTYPES[TensorProto.BFLOAT16] = np.dtype(ml_dtypes.bfloat16)
+    DTYPES |= {
+        getattr(TensorProto, code): np.dtype(getattr(ml_dtypes, name))
+        for code, name in _ML_DTYPES.items()
+        if hasattr(TensorProto, code) and hasattr(ml_dtypes, name)
+    }
 
 _FIELDS: dict[int, str] = {
     TensorProto.FLOAT: "float_data",
@@ -45,6 +65,12 @@ _FIELDS: dict[int, str] = {
     TensorProto.UINT32: "uint64_data",
     TensorProto.UINT64: "uint64_data",
 }  # all others: int32_data
+_SHARING = {"int4": 2, "uint4": 2, "float4_e2m1fn": 2, "int2": 4, "uint2": 4}
+"""How many elements lie in one byte of a file; NumPy gives each a byte of its own."""
+_SPECIAL = {
+    TensorProto.STRING,
+    *(c for c in DTYPES if c > TensorProto.BFLOAT16),
+}
 _AS_BITS = {TensorProto.FLOAT16, TensorProto.BFLOAT16}
 
 
@@ -98,6 +124,8 @@ class Tensors:
             raise ModelError(msg)
         if tensor.data_location == TensorProto.EXTERNAL:
             return self._external(tensor, dtype, dims, what)
+        if code in _SPECIAL:
+            return _special(tensor, what)
         if tensor.HasField("raw_data"):
             return _shaped(np.frombuffer(tensor.raw_data, np.uint8), dtype, dims, what)
         field = np.array(getattr(tensor, _FIELDS.get(int(tensor.data_type), "int32_data")))
@@ -114,7 +142,7 @@ class Tensors:
         self, tensor: TensorProto, dtype: np.dtype[Any], dims: Sequence[int], what: str
     ) -> np.ndarray:
         entries = {e.key: e.value for e in tensor.external_data}
-        location, size = entries.get("location", ""), math.prod(dims) * dtype.itemsize
+        location, size = entries.get("location", ""), _bytes(dims, dtype)
         source = self._source(location, what)
         try:
             offset, length = int(entries.get("offset", 0)), int(entries.get("length", size))
@@ -126,7 +154,11 @@ class Tensors:
             span = f"bytes {offset} to {offset + length}"
             msg = f"{what} needs {span} of {file}, which has {source.size}"
             raise ModelError(msg)
-        return _shaped(source[offset : offset + length], dtype, dims, what)
+        data = source[offset : offset + length]
+        if tensor.data_type in _SPECIAL:
+            raw = TensorProto(data_type=tensor.data_type, dims=dims, raw_data=data.tobytes())
+            return _special(raw, what)
+        return _shaped(data, dtype, dims, what)
 
     def _source(self, location: str, what: str) -> np.ndarray:
         if location == INSIDE and self._buffer is not None:
@@ -159,6 +191,24 @@ class Tensors:
             msg = f"{what} has external data in '{location}', but there is no such file"
             raise ModelError(msg)
         return path
+
+
+def _bytes(dims: Sequence[int], dtype: np.dtype[Any]) -> int:
+    """Return what a file needs for a tensor; elements narrower than a byte share one."""
+    each = _SHARING.get(dtype.name, 1)
+    return (math.prod(dims) * dtype.itemsize + each - 1) // each
+
+
+def _special(tensor: TensorProto, what: str) -> np.ndarray:
+    """Return a tensor of strings, or of elements that share bytes or are narrower than one."""
+    from onnx import numpy_helper
+
+    try:
+        array = numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, UnicodeDecodeError) as error:
+        msg = f"{what} has dims {list(tensor.dims)} and cannot be read: {error}"
+        raise ModelError(msg) from None
+    return np.asarray(array)
 
 
 def _shaped(data: np.ndarray, dtype: np.dtype[Any], dims: Sequence[int], what: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Bringing the operators of opsets 7 to 17 into their form of opset 18.
+"""Bringing the operators of opsets 6 to 17 into their form of opset 18.
 
 Between those versions most operators gained element types and nothing else. Those whose *form*
 changed (attributes that became inputs, defaults that moved, names that went) have a row in
@@ -25,13 +25,33 @@ Upgrade: TypeAlias = Callable[[Site], None]
 
 _REDUCTIONS = ["L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare"]
 
+_BROADCAST_FROM_AXIS = [
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Pow",
+    "And",
+    "Or",
+    "Xor",
+    "Equal",
+    "Less",
+    "Greater",
+]
+
 UPGRADES: dict[str, tuple[tuple[int, Upgrade], ...]] = {
-    "BatchNormalization": ((9, forms.spatial_only), (14, forms.one_output)),
+    **dict.fromkeys(_BROADCAST_FROM_AXIS, ((7, forms.broadcast_from_axis),)),
+    "BatchNormalization": (
+        (7, forms.no_longer_said),
+        (9, forms.spatial_only),
+        (14, forms.one_output),
+    ),
     "Clip": ((11, forms.bounds_to_inputs),),
     "Dropout": ((12, forms.inference_only),),
     "Hardmax": ((13, forms.flattened),),
     "LogSoftmax": ((13, forms.flattened),),
     "Pad": ((11, forms.pads_to_inputs),),
+    "PRelu": ((7, forms.slope_of_channels),),
     "ReduceSum": ((13, forms.axes_to_input),),
     **{f"Reduce{name}": ((18, forms.axes_to_input),) for name in _REDUCTIONS},
     "Resize": ((11, forms.resize_before_11), (13, forms.resize_before_13)),
@@ -49,7 +69,7 @@ UPGRADES: dict[str, tuple[tuple[int, Upgrade], ...]] = {
 
 
 def upgrade(graph: Graph) -> None:
-    """Rewrite the nodes of a graph of opset 7 to 17, subgraphs included, in the form of opset 18.
+    """Rewrite the nodes of a graph of opset 6 to 17, subgraphs included, in the form of opset 18.
 
     The graph is changed in place: it is the reader's own.
     """
