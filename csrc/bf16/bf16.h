@@ -20,6 +20,9 @@ struct PackedBf16 {
   AlignedBuffer panels;
 };
 
+// Weights without their panels: their sizes, and how large a panel is.
+PackedBf16 describe_bf16(const KernelSet& set, int64_t taps, int64_t k, int64_t n);
+
 // Element (t, k, n) at b[t * tap_stride + k * k_stride + n * n_stride].
 PackedBf16 pack_bf16(const KernelSet& set, const float* b, int64_t taps, int64_t k, int64_t n,
                      int64_t tap_stride, int64_t k_stride, int64_t n_stride);

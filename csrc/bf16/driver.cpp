@@ -10,6 +10,7 @@ namespace {
 // the panel.
 constexpr int64_t kPartBytes = 256 * 1024;
 constexpr int64_t kPartRows = 384;
+constexpr int64_t kFewestTiles = 12;  // of rows: B comes from memory once for each part
 
 // Multiply-adds below which a task is not worth another thread: about 10 us of the fast kernels.
 constexpr int64_t kTaskMacs = 1'000'000;
@@ -62,7 +63,8 @@ void multiply_bf16(const void* const* rows, const PackedBf16& b, int64_t m,
   const int64_t groups = ceil_div(panels, width);
 
   const int64_t row_bytes = std::max<int64_t>(1, b.taps * b.k_padded * kernel.a_bytes);
-  const int64_t part_rows = std::clamp<int64_t>(kPartBytes / row_bytes, 4 * height, kPartRows);
+  const int64_t part_rows =
+      std::clamp<int64_t>(kPartBytes / row_bytes, kFewestTiles * height, kPartRows);
   const int64_t blocks = ceil_div(m, height);
   const int64_t threads = pool == nullptr ? 1 : pool->size();
   const int64_t wanted = std::min(m * b.n * b.taps * b.k / kTaskMacs, 4 * threads);

@@ -20,19 +20,24 @@ uint16_t to_bf16(float x) {
 
 }  // namespace
 
-PackedBf16 pack_bf16(const KernelSet& set, const float* b, int64_t taps, int64_t k, int64_t n,
-                     int64_t tap_stride, int64_t k_stride, int64_t n_stride) {
+PackedBf16 describe_bf16(const KernelSet& set, int64_t taps, int64_t k, int64_t n) {
   const Bf16Kernel& kernel = bf16_of(set);
-  const int64_t nr = kernel.nr;
-  const int64_t kr = kernel.kr;
   PackedBf16 packed;
   packed.set = &set;
   packed.kernel = &kernel;
   packed.taps = taps;
   packed.k = k;
   packed.n = n;
-  packed.k_padded = round_up(k, kr);
-  packed.panel_bytes = static_cast<size_t>(taps * packed.k_padded * nr) * sizeof(uint16_t);
+  packed.k_padded = round_up(k, kernel.kr);
+  packed.panel_bytes = static_cast<size_t>(taps * packed.k_padded * kernel.nr) * sizeof(uint16_t);
+  return packed;
+}
+
+PackedBf16 pack_bf16(const KernelSet& set, const float* b, int64_t taps, int64_t k, int64_t n,
+                     int64_t tap_stride, int64_t k_stride, int64_t n_stride) {
+  PackedBf16 packed = describe_bf16(set, taps, k, n);
+  const int64_t nr = packed.kernel->nr;
+  const int64_t kr = packed.kernel->kr;
   packed.panels = AlignedBuffer(packed.panel_bytes * static_cast<size_t>((n + nr - 1) / nr));
   std::memset(packed.panels.data(), 0, packed.panels.size());
   for (int64_t first = 0; first < n; first += nr) {

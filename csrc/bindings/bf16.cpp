@@ -83,7 +83,8 @@ PackedBf16Convolution pack_filters(const py::array& w, py::handle bias,
   const Window window = Window::from_attributes(kernel, strides, dilations, pads, "", false);
   const KernelSet& set = isa.empty() ? active_set() : find_set(isa);
   const py::gil_scoped_release nogil;
-  packed.conv = pack_conv_bf16(set, data, packed.shape[0], packed.shape[1], window);
+  packed.conv = conv_bf16_form(packed.shape[0], packed.shape[1], window);
+  packed.conv.panels = pack_filters_bf16(set, packed.conv, data);
   return packed;
 }
 

@@ -73,28 +73,29 @@ void run_gathered(const PackedConvBf16& conv, const WindowSource& source, const 
 
 }  // namespace
 
-PackedConvBf16 pack_conv_bf16(const KernelSet& set, const float* w, int64_t filters,
-                              int64_t channels, const Window& window) {
-  const int64_t taps = window.taps();
-  PackedConvBf16 packed;
-  packed.window = window;
-  packed.filters = filters;
-  packed.channels = channels;
-  packed.gathered = channels < kFewChannels && taps > 1;
-  if (!packed.gathered) {
-    packed.panels = pack_bf16(set, w, taps, channels, filters, 1, taps, channels * taps);
-    return packed;
-  }
+PackedConvBf16 conv_bf16_form(int64_t filters, int64_t channels, const Window& window) {
+  PackedConvBf16 form;
+  form.window = window;
+  form.filters = filters;
+  form.channels = channels;
+  form.gathered = channels < kFewChannels && window.taps() > 1;
+  return form;
+}
+
+PackedBf16 pack_filters_bf16(const KernelSet& set, const PackedConvBf16& form, const float* w) {
+  const int64_t taps = form.window.taps();
+  const int64_t channels = form.channels;
+  if (!form.gathered)
+    return pack_bf16(set, w, taps, channels, form.filters, 1, taps, channels * taps);
   // Windows have the channels innermost.
-  std::vector<float> turned(static_cast<size_t>(taps * channels * filters));
-  for (int64_t f = 0; f < filters; ++f) {
+  std::vector<float> turned(static_cast<size_t>(taps * channels * form.filters));
+  for (int64_t f = 0; f < form.filters; ++f) {
     for (int64_t c = 0; c < channels; ++c) {
       for (int64_t t = 0; t < taps; ++t)
         turned[static_cast<size_t>((f * taps + t) * channels + c)] = *w++;
     }
   }
-  packed.panels = pack_bf16(set, turned.data(), 1, taps * channels, filters, 0, 1, taps * channels);
-  return packed;
+  return pack_bf16(set, turned.data(), 1, taps * channels, form.filters, 0, 1, taps * channels);
 }
 
 void conv_bf16(const float* x, const PackedConvBf16& conv, const Placement& placement,

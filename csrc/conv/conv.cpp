@@ -13,8 +13,8 @@ constexpr int64_t kTableEntries =
 constexpr int64_t kGatherBytes = 48 * 1024;  // of copied windows: they stay in L1 or L2
 constexpr int64_t kSumBytes = 128 * 1024;    // of float sums that wait for their activation
 constexpr int64_t kBlockRows = 512;
-constexpr double kTaskOps = 4e6;       // about 10 us of the fast int8 kernels
-constexpr double kFloatTaskOps = 1e6;  // and of the float ones
+constexpr double kTaskOps = 1e6;         // about 3 us of the fast int8 kernels
+constexpr double kFloatTaskOps = 2.5e5;  // and of the float ones
 constexpr size_t kAlign = 64;
 
 int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }

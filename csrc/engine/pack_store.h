@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "bf16/stored.h"
 #include "conv/stored.h"
 #include "engine/tensor.h"
 #include "gemm/stored.h"
@@ -24,6 +25,13 @@ class PackStore {
                  const Make& make) {
     PackedB packed = restores_ ? restore_b(set, take(1)[0], is_float, taps, k, n) : PackedB(make());
     kept_.push_back(store_b(packed));
+    return packed;
+  }
+
+  template <typename Make>
+  PackedBf16 bf16(const KernelSet& set, int64_t taps, int64_t k, int64_t n, const Make& make) {
+    PackedBf16 packed = restores_ ? restore_bf16(set, take(1)[0], taps, k, n) : PackedBf16(make());
+    kept_.push_back(store_bf16(packed));
     return packed;
   }
 

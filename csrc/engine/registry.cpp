@@ -94,6 +94,8 @@ constexpr OpEntry kOps[] = {
     {"activation",           make_activation,          1, 1,     1},
     {"attention",            make_attention,           3, 4,     1},
     {"linear",               make_linear,              2, 4,     1},
+    {"linear_bf16",          make_linear_bf16,         2, 4,     1},
+    {"conv_bf16",            make_conv_bf16,           2, 4,     1},
     {"MatMulNBits",          make_matmul_nbits,       3, 6,     1},
     {"embedding",            make_embedding,           2, 2,     1},
     {"ArgMax",               make_arg_max,             1, 1,     1},

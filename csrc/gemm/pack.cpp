@@ -52,10 +52,73 @@ void fill_panels(const PackedB& packed, const GemmKernel& kernel, const From* b,
   }
 }
 
+// The sum of a word's four signed bytes.
+uint32_t sum_of_bytes(uint32_t word) {
+  const auto at = [&](int left) { return static_cast<int32_t>(word << left) >> 24; };
+  return static_cast<uint32_t>(at(24) + at(16) + at(8) + at(0));
+}
+
+// Four bytes of depth for each column: word(n) gives those of column n, the first in the low byte.
+template <typename Word>
+void fill_quad(int64_t columns, uint32_t flip, const Word& word, int8_t* to, uint32_t* sums) {
+  for (int64_t n = 0; n < columns; ++n) {
+    const uint32_t bytes = word(n) ^ flip;
+    std::memcpy(to + 4 * n, &bytes, 4);
+    sums[n] += sum_of_bytes(bytes);
+  }
+}
+
+// Copies element (t, k, n), with `flip` XORed onto it, to its place in the panels, and adds it, as
+// int8, to sums[n]. Sums wrap: one that leaves int32 is refused later.
+void fill_bytes(const PackedB& packed, const GemmKernel& kernel, const uint8_t* b,
+                int64_t tap_stride, int64_t k_stride, int64_t n_stride, uint8_t flip,
+                uint32_t* sums) {
+  const int64_t kr = kernel.kr;
+  const uint32_t flip4 = flip * 0x01010101u;
+  for (int64_t first = 0; first < packed.n; first += kernel.nr, sums += kernel.nr) {
+    auto* panel = reinterpret_cast<int8_t*>(
+        packed.panels.data() + static_cast<size_t>(first / kernel.nr) * packed.panel_bytes);
+    const int64_t columns = std::min<int64_t>(kernel.nr, packed.n - first);
+    for (int64_t t = 0; t < packed.taps; ++t) {
+      for (int64_t k = 0; k < packed.k; k += kr) {
+        int8_t* to = panel + (t * packed.k_padded + k) * kernel.nr;
+        const uint8_t* from = b + t * tap_stride + k * k_stride + first * n_stride;
+        const auto joined = [&](const uint8_t* at) {
+          return uint32_t{at[0]} | uint32_t{at[k_stride]} << 8 | uint32_t{at[2 * k_stride]} << 16 |
+                 uint32_t{at[3 * k_stride]} << 24;
+        };
+        if (kr != 4 || k + 4 > packed.k) {
+          for (int64_t n = 0; n < columns; ++n) {
+            for (int64_t i = 0; i < std::min(kr, packed.k - k); ++i) {
+              const uint8_t byte = from[n * n_stride + i * k_stride] ^ flip;
+              to[n * kr + i] = static_cast<int8_t>(byte);
+              sums[n] += static_cast<uint32_t>(static_cast<int8_t>(byte));
+            }
+          }
+        } else if (k_stride == 1) {
+          const auto whole = [&](int64_t n) {
+            uint32_t word;
+            std::memcpy(&word, from + n * n_stride, 4);
+            return word;
+          };
+          fill_quad(columns, flip4, whole, to, sums);
+        } else if (n_stride == 1) {
+          fill_quad(columns, flip4, [&](int64_t n) { return joined(from + n); }, to, sums);
+        } else {
+          fill_quad(
+              columns, flip4, [&](int64_t n) { return joined(from + n * n_stride); }, to, sums);
+        }
+      }
+    }
+  }
+}
+
 // The largest |sum| that any A can reach in one column: |a - a_zero| is at most 255, whatever the
 // types.
+constexpr int64_t kMaxA = 255;
+constexpr int64_t kSafeDepth = std::numeric_limits<int32_t>::max() / (kMaxA * 255);
+
 void require_int32(int64_t depth, int64_t worst) {
-  constexpr int64_t kMaxA = 255;
   if (worst <= std::numeric_limits<int32_t>::max() / kMaxA) return;
   throw std::invalid_argument(
       "gemm: depth " + std::to_string(depth) +
@@ -95,19 +158,26 @@ PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t 
   const GemmKernel& kernel = set.gemm->s8;
   PackedB packed = empty_panels(set, false, taps, k, n);
   const int32_t shift = b_signed ? 0 : 128;  // u8 becomes s8
-  const uint8_t flip = b_signed ? 0 : 0x80;
-  std::vector<int64_t> sum(static_cast<size_t>(n)), worst(static_cast<size_t>(n));
-  fill_panels<uint8_t, int8_t>(packed, kernel, static_cast<const uint8_t*>(b), tap_stride, k_stride,
-                               n_stride, [&](uint8_t byte, int64_t column) {
-                                 const auto value = static_cast<int8_t>(byte ^ flip);
-                                 const int32_t zero = b_zero == nullptr ? 0 : b_zero[column];
-                                 const int32_t centred = value + shift - zero;
-                                 sum[static_cast<size_t>(column)] += centred;
-                                 worst[static_cast<size_t>(column)] += std::abs(centred);
-                                 return value;
-                               });
-  for (const int64_t column : worst) require_int32(taps * k, column);
-  packed.col_sum.assign(sum.begin(), sum.end());
+  const auto zero = [&](int64_t column) { return b_zero == nullptr ? 0 : b_zero[column]; };
+  const auto* bytes = static_cast<const uint8_t*>(b);
+  std::vector<uint32_t> sum(static_cast<size_t>(round_up(n, kernel.nr)));
+  fill_bytes(packed, kernel, bytes, tap_stride, k_stride, n_stride, b_signed ? 0 : 0x80,
+             sum.data());
+  // |b - b_zero| is at most 255, so that only a great depth needs looking into.
+  for (int64_t column = 0; taps * k > kSafeDepth && column < n; ++column) {
+    int64_t worst = 0;
+    for (int64_t i = 0; i < taps * k; ++i) {
+      const uint8_t byte = bytes[i / k * tap_stride + i % k * k_stride + column * n_stride];
+      worst += std::abs((b_signed ? static_cast<int8_t>(byte) : byte) - zero(column));
+    }
+    require_int32(taps * k, worst);
+  }
+  packed.col_sum.resize(static_cast<size_t>(n));
+  for (int64_t column = 0; column < n; ++column) {
+    packed.col_sum[static_cast<size_t>(column)] = static_cast<int32_t>(
+        sum[static_cast<size_t>(column)] +
+        static_cast<uint32_t>(taps * k) * static_cast<uint32_t>(shift - zero(column)));
+  }
   packed.col_zero.resize(static_cast<size_t>(n));
   for (size_t i = 0; i < packed.col_zero.size(); ++i)
     packed.col_zero[i] = (b_zero == nullptr ? 0 : b_zero[i]) - shift;

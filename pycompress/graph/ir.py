@@ -137,9 +137,9 @@ class Node:
     def reads(self) -> list[Value]:
         """Return the values that the node reads, its subgraphs' captures included."""
         found = [v for v in self.inputs if v is not None]
-        if self.attrs:
-            for sub in self.subgraphs():
-                found += captures(sub)
+        for attr in self.attrs.values():
+            if isinstance(attr, Graph):
+                found += captures(attr)
         return found
 
     def subgraphs(self) -> list[Graph]:

@@ -72,7 +72,9 @@ class Fallbacks:
             warnings.warn(message, FallbackWarning, stacklevel=6)
 
 
-def build(graph: Graph, threads: int, fallbacks: Fallbacks) -> Executable:
+def build(
+    graph: Graph, threads: int, fallbacks: Fallbacks, float_format: str = "float32"
+) -> Executable:
     """Return the steps of a graph; their keys are its values.
 
     Parameters
@@ -81,6 +83,8 @@ def build(graph: Graph, threads: int, fallbacks: Fallbacks) -> Executable:
         As a reader gives it, or rewritten already. It is changed.
     threads : int
     fallbacks : Fallbacks
+    float_format : str
+        What linear layers and convolutions that are not of integers compute in.
     """
     graph = prepare(graph)
     infer(graph)
@@ -94,7 +98,7 @@ def build(graph: Graph, threads: int, fallbacks: Fallbacks) -> Executable:
             nodes = [part for part in group if isinstance(part, Node)]
             steps += _foreign_steps(nodes, graph, threads, fallbacks)
         else:
-            steps += [_step(part, graph, threads, fallbacks) for part in group]
+            steps += [_step(part, graph, fallbacks, threads, float_format) for part in group]
     return Executable(graph.inputs, graph.outputs, constants, steps)
 
 
@@ -102,13 +106,17 @@ def _is_foreign(part: Segment | Node) -> bool:
     return isinstance(part, Node) and not part.is_op("If")
 
 
-def _step(part: Segment | Node, graph: Graph, threads: int, fallbacks: Fallbacks) -> Step:
+def _step(
+    part: Segment | Node, graph: Graph, fallbacks: Fallbacks, threads: int, float_format: str
+) -> Step:
     if isinstance(part, Segment):
-        return Builder(threads).build(part)
-    return _branch_step(part, graph, threads, fallbacks)
+        return Builder(threads, float_format).build(part)
+    return _branch_step(part, graph, fallbacks, threads, float_format)
 
 
-def _branch_step(node: Node, graph: Graph, threads: int, fallbacks: Fallbacks) -> BranchStep:
+def _branch_step(
+    node: Node, graph: Graph, fallbacks: Fallbacks, threads: int, float_format: str
+) -> BranchStep:
     condition = node.inputs[0]
     if condition is None:
         msg = f"node '{node.name}' (If) has no condition"
@@ -119,7 +127,7 @@ def _branch_step(node: Node, graph: Graph, threads: int, fallbacks: Fallbacks) -
         part: Graph = node.attrs[key]
         whole = Graph(part.name, inputs, part.outputs, part.nodes, graph.opset, graph.opsets)
         # A copy: what it captures is not an input of the graph around it.
-        executable = build(whole.copy(), threads, fallbacks)
+        executable = build(whole.copy(), threads, fallbacks, float_format)
         for mine, theirs in zip(node.outputs, executable.outputs, strict=True):
             mine.dtype = cast("Value", theirs).dtype if mine.dtype is None else mine.dtype
         return executable

@@ -32,9 +32,12 @@ class Builder:
     ----------
     threads : int
         Size of the program's own pool.
+    float_format : str
+        "float32" or "bfloat16": what layers that are not of integers compute in.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, float_format: str = "float32") -> None:
+        self.float_format = float_format
         self.program = _core.Program(threads)
         self.calls: list[Call] = []
         self._ids: dict[Value, int] = {}
@@ -78,9 +81,17 @@ class Builder:
         while inputs and inputs[-1] == -1:
             inputs.pop()
         name = node.name or node.output.name
-        ids = self.program.add(node.op, name, inputs, len(node.outputs), attrs)
-        self.calls.append(Call("add", (node.op, name, inputs, len(node.outputs), attrs), ids))
+        op = f"{node.op}_bf16" if self._rounds(node, attrs) else node.op
+        ids = self.program.add(op, name, inputs, len(node.outputs), attrs)
+        self.calls.append(Call("add", (op, name, inputs, len(node.outputs), attrs), ids))
         self._ids.update(zip(node.outputs, ids, strict=True))
+
+    def _rounds(self, node: Node, attrs: dict[str, Any]) -> bool:
+        """Tell whether a layer is one of float32 that is to be computed in bfloat16."""
+        if self.float_format == "float32" or node.op not in _CHANNEL:
+            return False
+        integers = "x_scale" in attrs or (attrs.get("dynamic") and "w_scale" in attrs)
+        return not integers and attrs.get("group", 1) == 1
 
     def _input(self, node: Node, index: int, value: Value, attrs: dict[str, Any]) -> int:
         const = value.const

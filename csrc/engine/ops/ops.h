@@ -104,6 +104,8 @@ OpPtr make_pad(const NodeDef& node);
 // linear.cpp, matmul.cpp
 OpPtr make_attention(const NodeDef& node);
 OpPtr make_matmul_nbits(const NodeDef& node);
+OpPtr make_linear_bf16(const NodeDef& node);
+OpPtr make_conv_bf16(const NodeDef& node);
 OpPtr make_linear(const NodeDef& node);
 OpPtr make_matmul(const NodeDef& node);
 OpPtr make_matmul_integer(const NodeDef& node);
