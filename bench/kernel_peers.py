@@ -196,6 +196,14 @@ def torch_float32(_, work, threads):
     return Entry(lambda: torch.matmul(a, w, out=out), lambda y: y.numpy())
 
 
+def torch_bf16(_, work, threads):
+    """The product alone: a is bfloat16 already, and the result stays it."""
+    torch = torch_with(threads)
+    a, w = (torch.from_numpy(work.operands[name]).to(torch.bfloat16) for name in ("a", "w"))
+    off = 0.01 * np.abs(work.right).max()
+    return Entry(lambda: torch.matmul(a, w), lambda y: y.float().numpy(), off)
+
+
 def torch_linear(_, work, threads):
     torch = torch_with(threads)
     x, w, scale, bias = (torch.from_numpy(work.operands[n]) for n in ("x", "w", "scale", "bias"))
@@ -241,6 +249,7 @@ PEERS = {
         "gemm": torch_gemm,
         "linear": torch_linear,
         "quantize": torch_quantize,
+        "bf16": torch_bf16,
         "float32": torch_float32,
     },
 }

@@ -63,6 +63,7 @@ class BenchName(str, Enum):
     conv = "conv"
     quantize = "quantize"
     int4 = "int4"
+    bf16 = "bf16"
     float32 = "float32"
     model = "model"
 
@@ -239,7 +240,7 @@ def bench(  # noqa: PLR0917 - typer reads the options from the signature
     shape: Annotated[
         list[str] | None,
         typer.Option(
-            help="Instead of a set; repeatable. gemm, linear, int4, float32: M,N,K. conv: "
+            help="Instead of a set; repeatable. gemm, linear, int4, bf16, float32: M,N,K. conv: "
             "SIZE,CHANNELS,FILTERS,KERNEL[,STRIDE[,GROUPS]]. quantize: sizes, @AXIS after them."
         ),
     ] = None,
@@ -282,7 +283,9 @@ def bench(  # noqa: PLR0917 - typer reads the options from the signature
         compare=compare,
     )
     with _bad_input():
-        found, view = options.execute(" ".join(["pycompress", *sys.argv[1:]]))
+        # Files by their names alone: a run that is passed on tells nothing of the folders here.
+        said = [Path(argument).name if "/" in argument else argument for argument in sys.argv[1:]]
+        found, view = options.execute(" ".join(["pycompress", *said]))
     _show(found, view, as_json=as_json)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pycompress.bench.plot import draw
 from pycompress.bench.run import Row, Run, load
-from pycompress.bench.tables import noise_text, time_text
+from pycompress.bench.tables import noise_text, restless_text, time_text
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = "docs/roofline.svg"
@@ -58,14 +58,15 @@ def section(run: Run) -> str:
         cells = (f"{row.kind} {row.case}", time_text(row.times.median), rate, share, bound)
         lines.append(f"| {' | '.join(cells)} |")
     best = run.machine.isas[0]
-    noise = re.sub(r"\[/?\w+\]", "", noise_text(run.noise)).split(". ")[0].rstrip(".")
+    noise = re.sub(r"\[/?\w+\]", "", noise_text(run.noise)).split(". ")[0].rstrip(".") + "."
+    noise = f"{noise} {restless_text(run)}".rstrip()
     return "\n".join(
         [
             *lines,
             "",
             f"![The kernels under the roofline of this machine]({PICTURE})",
             "",
-            f"{run.machine}; {best}, one thread. {noise}. By",
+            f"{run.machine}; {best}, one thread. {noise} By",
             "",
             f"```\n{run.command}\n```",
         ]

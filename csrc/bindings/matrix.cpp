@@ -105,20 +105,26 @@ py::dtype numpy_dtype(Type type) {
 
 Result result_for(const char* function, const py::array& a, const Matrix& in, int64_t n, Type type,
                   py::handle out) {
-  std::vector<py::ssize_t> shape(a.shape(), a.shape() + a.ndim());
-  shape.back() = n;
+  const auto shape = [&] {
+    std::vector<py::ssize_t> wanted(a.shape(), a.shape() + a.ndim());
+    wanted.back() = n;
+    return wanted;
+  };
   Result r;
   if (out.is_none()) {
-    r.array = py::array(numpy_dtype(type), shape);
+    r.array = py::array(numpy_dtype(type), shape());
   } else {
     r.array = need_array(function, "out", out);
     if (type_of(r.array) != type) {
       throw py::type_error(std::string(function) + ": out has dtype " + dtype_of(r.array) +
                            ", wanted " + name_of(type));
     }
-    if (r.array.ndim() != a.ndim() || !std::equal(shape.begin(), shape.end(), r.array.shape())) {
+    const py::ssize_t last = a.ndim() - 1;
+    if (r.array.ndim() != a.ndim() || r.array.shape(last) != n ||
+        !std::equal(a.shape(), a.shape() + last, r.array.shape())) {
       throw py::value_error(std::string(function) + ": out has shape " + shape_of(r.array) +
-                            ", wanted " + py::str(py::tuple(py::cast(shape))).cast<std::string>());
+                            ", wanted " +
+                            py::str(py::tuple(py::cast(shape()))).cast<std::string>());
     }
     if (!r.array.writeable()) throw py::value_error(std::string(function) + ": out is read-only");
   }

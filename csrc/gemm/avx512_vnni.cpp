@@ -63,12 +63,41 @@ template <int R, int V, bool kFlip, bool kPrefetch>
   }
 }
 
+// One row by one vector of columns: four sums take turns, or each product would wait for the one
+// before it.
+template <bool kFlip>
+[[gnu::always_inline]] inline void multiply_one(const TileArgs& args, I32 (&acc)[1][1]) {
+  const __m512i flip = _mm512_set1_epi8(static_cast<char>(kFlip ? 0x80 : 0));
+  const uint8_t* b = static_cast<const uint8_t*>(args.b);
+  I32 sum[4] = {acc[0][0], I32{}, I32{}, I32{}};
+  for (int64_t t = 0; t < args.taps; ++t) {
+    const uint8_t* a = static_cast<const uint8_t*>(args.rows[t * args.row_step]);
+    int64_t k = 0;
+    for (; k + 16 <= args.k; k += 16, b += 4 * kNr * 4) {
+#pragma GCC unroll 16
+      for (int i = 0; i < 4; ++i) {
+        __m512i av = broadcast4(a + k + 4 * i);
+        if (kFlip) av = _mm512_xor_si512(av, flip);
+        sum[i] = (I32)_mm512_dpbusd_epi32((__m512i)sum[i], av, _mm512_load_si512(b + i * kNr * 4));
+      }
+    }
+    for (; k < args.k; k += 4, b += kNr * 4) {
+      __m512i av = broadcast4(a + k);
+      if (kFlip) av = _mm512_xor_si512(av, flip);
+      sum[0] = (I32)_mm512_dpbusd_epi32((__m512i)sum[0], av, _mm512_load_si512(b));
+    }
+  }
+  acc[0][0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
 template <int R, int V, bool kFlip>
 void gemm_tile_s8_avx512_vnni(const TileArgs& args) {
   const Columns<V> columns(args.col_count);
   I32 acc[R][V];
   start_s32<R, V>(args, columns, acc);
-  if (R > 1 && args.next != nullptr) {
+  if constexpr (R == 1 && V == 1) {
+    multiply_one<kFlip>(args, acc);
+  } else if (R > 1 && args.next != nullptr) {
     multiply<R, V, kFlip, true>(args, acc);
   } else {
     multiply<R, V, kFlip, false>(args, acc);

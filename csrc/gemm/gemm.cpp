@@ -11,6 +11,9 @@ namespace {
 constexpr int64_t kPartBytes = 256 * 1024;
 constexpr int64_t kPartRows = 384;
 
+// B that is larger does not stay in a second-level cache from one call to the next.
+constexpr size_t kStays = 768 * 1024;
+
 // Multiply-adds below which a task is not worth another thread: about 10 us of the fast kernels.
 constexpr int64_t kTaskMacs = 2'000'000;
 constexpr int64_t kFloatTaskMacs = 500'000;
@@ -58,7 +61,9 @@ struct Job {
     // A table has the kernel's own height.
     const TileShape shape = a.table != nullptr ? kernel.shapes[0] : cheapest(kernel, m, panels);
     height = a.table != nullptr ? kernel.mr : even_part(m, shape.rows);
-    width = even_part(panels, shape.panels);
+    // One row waits for B, which comes fastest in one stream where it does not stay in cache.
+    const bool streams = m == 1 && !b.is_float && b.panels.size() > kStays;
+    width = streams ? 1 : even_part(panels, shape.panels);
     blocks = ceil_div(m, height);
     groups = ceil_div(panels, width);
   }

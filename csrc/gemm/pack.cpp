@@ -29,29 +29,6 @@ PackedB empty_panels(const KernelSet& set, bool is_float, int64_t taps, int64_t 
   return packed;
 }
 
-// Copies element (t, k, n) to its place in the panels; `convert` takes (value, n).
-template <typename From, typename To, typename Convert>
-void fill_panels(const PackedB& packed, const GemmKernel& kernel, const From* b, int64_t tap_stride,
-                 int64_t k_stride, int64_t n_stride, const Convert& convert) {
-  const int64_t kr = kernel.kr;
-  for (int64_t first = 0; first < packed.n; first += kernel.nr) {
-    To* panel = reinterpret_cast<To*>(packed.panels.data() +
-                                      static_cast<size_t>(first / kernel.nr) * packed.panel_bytes);
-    const int64_t columns = std::min<int64_t>(kernel.nr, packed.n - first);
-    for (int64_t t = 0; t < packed.taps; ++t) {
-      for (int64_t k = 0; k < packed.k; ++k) {
-        To* to = panel + (t * packed.k_padded + k / kr * kr) * kernel.nr + k % kr;
-        const From* from = b + t * tap_stride + k * k_stride + first * n_stride;
-        if (kr == 1 && n_stride == 1) {  // a row of B is a run of the panel
-          for (int64_t n = 0; n < columns; ++n) to[n] = convert(from[n], first + n);
-          continue;
-        }
-        for (int64_t n = 0; n < columns; ++n) to[n * kr] = convert(from[n * n_stride], first + n);
-      }
-    }
-  }
-}
-
 // The sum of a word's four signed bytes.
 uint32_t sum_of_bytes(uint32_t word) {
   const auto at = [&](int left) { return static_cast<int32_t>(word << left) >> 24; };
@@ -194,8 +171,30 @@ PackedB empty_b_f32(const KernelSet& set, int64_t taps, int64_t k, int64_t n) {
 
 void fill_b_f32(PackedB* packed, const float* b, int64_t tap_stride, int64_t k_stride,
                 int64_t n_stride) {
-  fill_panels<float, float>(*packed, packed->set->gemm->f32, b, tap_stride, k_stride, n_stride,
-                            [](float value, int64_t) { return value; });
+  // Rows that are copied into one panel before the next: their lines hold other panels' columns.
+  constexpr int64_t kRows = 64;
+  constexpr int64_t kColumns = 16;  // a panel of every set so far: its size is known here
+  const int64_t nr = packed->set->gemm->f32.nr;
+  auto* panels = reinterpret_cast<float*>(packed->panels.data());
+  const auto panel_step = static_cast<int64_t>(packed->panel_bytes / sizeof(float));
+  for (int64_t t = 0; t < packed->taps; ++t) {
+    for (int64_t k = 0; k < packed->k; k += kRows) {
+      const int64_t depth = std::min(kRows, packed->k - k);
+      for (int64_t first = 0; first < packed->n; first += nr) {
+        const float* from = b + t * tap_stride + k * k_stride + first * n_stride;
+        float* to = panels + first / nr * panel_step + (t * packed->k_padded + k) * nr;
+        const int64_t columns = std::min(nr, packed->n - first);
+        if (n_stride == 1 && nr == kColumns && columns == nr) {
+          for (int64_t i = 0; i < depth; ++i)
+            std::memcpy(to + i * kColumns, from + i * k_stride, kColumns * sizeof(float));
+          continue;
+        }
+        for (int64_t n = 0; n < columns; ++n) {
+          for (int64_t i = 0; i < depth; ++i) to[i * nr + n] = from[n * n_stride + i * k_stride];
+        }
+      }
+    }
+  }
 }
 
 PackedB pack_b_f32(const KernelSet& set, const float* b, int64_t taps, int64_t k, int64_t n,

@@ -8,7 +8,7 @@ namespace pycompress {
 // Products and sums in registers: no load, no store, more chains than an instruction has cycles of
 // latency.
 struct PeakLoop {
-  const char* type = nullptr;         // of the operands: "int8", "float32"; null: there is none
+  const char* type = nullptr;  // of the operands: "int8", "bf16", "float32"; null: there is none
   const char* instruction = nullptr;  // as a reader of the CPU's manual knows it
   int64_t operations = 0;             // of one pass; a product and its addition count as two
   void (*run)(int64_t passes) = nullptr;

@@ -14,24 +14,29 @@ namespace {
 
 using Sweep = void (*)(const uint8_t* x, int64_t bytes, uint8_t* y);
 
-const LimitLoops& find_loops(const std::string& isa) {
+// The loops of a set: never none.
+std::vector<const LimitLoops*> find_loops(const std::string& isa) {
+  std::vector<const LimitLoops*> found;
   std::string names;
   for (const LimitRow* row : available_limits()) {
-    if (isa == row->isa) return *row->loops;
+    if (isa == row->isa) found.push_back(row->loops);
     names += (names.empty() ? "" : ", ") + std::string(row->isa);
   }
+  if (!found.empty()) return found;
   throw std::invalid_argument("limits: instruction set '" + isa +
                               "' is not available on this CPU; available: " + names);
 }
 
 Sweep find_sweep(const std::string& isa, const std::string& kind) {
-  const TrafficLoops& loops = find_loops(isa).traffic;
-  Sweep found = nullptr;
-  if (kind == "read") found = loops.read;
-  if (kind == "write") found = loops.write;
-  if (kind == "narrow") found = loops.narrow;
-  if (kind == "narrow_past_cache") found = loops.narrow_past_cache;
-  if (found != nullptr) return found;
+  for (const LimitLoops* loops : find_loops(isa)) {
+    const TrafficLoops& traffic = loops->traffic;
+    Sweep found = nullptr;
+    if (kind == "read") found = traffic.read;
+    if (kind == "write") found = traffic.write;
+    if (kind == "narrow") found = traffic.narrow;
+    if (kind == "narrow_past_cache") found = traffic.narrow_past_cache;
+    if (found != nullptr) return found;
+  }
   throw std::invalid_argument("limits: " + isa + " has no traffic loop '" + kind + "'");
 }
 
@@ -79,9 +84,11 @@ std::vector<const LimitRow*> available_limits() {
 
 std::vector<double> time_peak(const std::string& isa, const std::string& type, int64_t passes,
                               int repeats, ThreadPool& pool) {
-  for (const PeakLoop& peak : find_loops(isa).peaks) {
-    if (peak.run == nullptr || type != peak.type) continue;
-    return time_all(pool, repeats, [&](int64_t) { peak.run(passes); });
+  for (const LimitLoops* loops : find_loops(isa)) {
+    for (const PeakLoop& peak : loops->peaks) {
+      if (peak.run == nullptr || type != peak.type) continue;
+      return time_all(pool, repeats, [&](int64_t) { peak.run(passes); });
+    }
   }
   throw std::invalid_argument("limits: " + isa + " has no peak loop for '" + type + "'");
 }

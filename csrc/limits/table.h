@@ -1,13 +1,13 @@
 // THE table of ceilings: the name of a kernel set, and the loops that say how fast it could be at
-// most. Best first.
+// most. Best first; a set has a row for each file whose needs differ.
 #pragma once
 #include "dispatch/cpu.h"
 #include "limits/limits.h"
 
 namespace pycompress {
 
-extern const LimitLoops limits_scalar, limits_avx2, limits_avx512_vnni, limits_neon,
-    limits_neon_dotprod, limits_neon_i8mm;
+extern const LimitLoops limits_scalar, limits_avx2, limits_avx512_vnni, limits_avx512_bf16,
+    limits_neon, limits_neon_dotprod, limits_neon_i8mm;
 
 struct LimitRow {
   const char* isa;
@@ -19,6 +19,7 @@ struct LimitRow {
 inline const LimitRow kAllLimits[] = {
 #if defined(__x86_64__) || defined(_M_X64)
     {"avx512_vnni", kAvx2 | kAvx512 | kAvx512Vnni, &limits_avx512_vnni},
+    {"avx512_vnni", kAvx512 | kAvx512Vnni | kAvx512Bf16, &limits_avx512_bf16},
     {"avx2",        kAvx2,                         &limits_avx2},
 #elif defined(__aarch64__) || defined(_M_ARM64)
     {"neon_i8mm",    kNeon | kNeonDotprod | kNeonI8mm, &limits_neon_i8mm},

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-KINDS = ("gemm", "linear", "conv", "quantize", "int4", "float32")
-"""gemm: integers; linear: float in and out, int8 inside; int4: float by 4-bit weights."""
+KINDS = ("gemm", "linear", "conv", "quantize", "int4", "bf16", "float32")
+"""gemm: integers; linear: float in and out, int8 inside; int4, bf16: float by such weights."""
 
 INT4_BLOCK = 32
 """Values that share a float32 scale."""
@@ -23,8 +23,8 @@ class Case:
     kind : str
         One of `KINDS`.
     shape : tuple of int
-        gemm, linear, int4, float32: M, N, K. conv: height and width, channels, filters, kernel,
-        stride, groups. quantize: the tensor's.
+        gemm, linear, int4, bf16, float32: M, N, K. conv: height and width, channels, filters,
+        kernel, stride, groups. quantize: the tensor's.
     axis : int or None
         quantize: the axis that has a scale for each index.
     """
@@ -69,8 +69,7 @@ class Case:
         weights = n * k
         if self.kind == "int4":
             weights = n * (k // 2 + 4 * -(-k // INT4_BLOCK))
-        if self.kind == "float32":
-            weights *= 4
+        weights *= {"bf16": 2, "float32": 4}.get(self.kind, 1)
         return (1 if self.kind == "gemm" else 4) * m * k + weights + 4 * m * n
 
     @property
@@ -90,6 +89,7 @@ _TYPES = {
     "linear": ("int8",),
     "conv": ("int8",),
     "int4": ("int8",),
+    "bf16": ("bf16", "float32"),
     "float32": ("float32",),
     "quantize": (),
 }
@@ -116,6 +116,7 @@ SETS: dict[str, tuple[Case, ...]] = {
         *_products("gemm", (1, 4, 16, 128, 512), *_BERT),
         *_products("linear", (1, 16, 128), *_BERT),
         *_products("int4", (1, 4, 16), *_BERT),
+        *_products("bf16", (1, 16, 128), *_BERT),
         *_products("float32", (1, 16, 128), *_BERT),
         Case("quantize", (128, 768)),
         Case("quantize", (128, 3072)),
@@ -161,6 +162,7 @@ SETS: dict[str, tuple[Case, ...]] = {
     "square": (
         *_squares("gemm"),
         *_squares("linear"),
+        *_squares("bf16"),
         *_squares("float32"),
         *(Case("quantize", (n, n)) for n in (64, 256, 1024, 4096)),
     ),
@@ -172,6 +174,7 @@ DEFAULT_SET = {
     "conv": "resnet50",
     "quantize": "transformer",
     "int4": "transformer",
+    "bf16": "transformer",
     "float32": "transformer",
 }
 
@@ -249,6 +252,7 @@ _READ_SHAPE: dict[str, Callable[[str, str], Case]] = {
     "gemm": _read_product,
     "linear": _read_product,
     "int4": _read_product,
+    "bf16": _read_product,
     "float32": _read_product,
     "conv": _read_layer,
     "quantize": _read_tensor,

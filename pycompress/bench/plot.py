@@ -16,11 +16,22 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".svg")
 
-_MARKS = {"gemm": "o", "linear": "s", "conv": "^", "quantize": "D", "int4": "v", "float32": "P"}
+_MARKS = {
+    "gemm": "o",
+    "linear": "s",
+    "conv": "^",
+    "quantize": "D",
+    "int4": "v",
+    "bf16": "X",
+    "float32": "P",
+}
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 _GREY = "#5a5a5a"
 _NEAR = 1.5
 """Diagonals whose rates are closer than that have no room for a label between them."""
+
+_APART = 9.0
+"""Labels of two sets' peaks stand so far apart, for the peaks of one may be those of the other."""
 
 _STYLE: Any = {
     "font.size": 9,
@@ -141,7 +152,7 @@ def _roofline(axes: Any, run: Run, rows: list[Row], colours: dict[str, str], tit
         axes.plot([max(start, left), right], [peak, peak], color=colours[isa], lw=1.2, zorder=1)
         axes.annotate(
             f"{isa} {kind} {peak:.0f}",
-            (right, peak),
+            (right / _APART ** list(isas).index(isa), peak),
             xytext=(0, 3),
             textcoords="offset points",
             ha="right",

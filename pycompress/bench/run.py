@@ -71,7 +71,7 @@ class Row:
         """Of `rate`, in units of a thousand million."""
         if not self.operations:
             return "GB/s"
-        return "GFLOP/s" if self.kind == "float32" else "GOP/s"
+        return "GFLOP/s" if self.kind in {"bf16", "float32"} else "GOP/s"
 
     @property
     def noise(self) -> float:

@@ -31,13 +31,21 @@ def run_view(run: Run) -> RenderableType:
     for kind, rows in groupby(run.rows, key=lambda row: row.kind):
         parts.append(rows_view(kind, list(rows)))
     parts.append(noise_text(run.noise))
-    restless = sum(row.noise > RESTLESS for row in run.rows)
+    restless = restless_text(run)
     if restless:
-        parts.append(
-            f"[yellow]·[/yellow] {restless} of {len(run.rows)} rows differ by more than "
-            f"{RESTLESS:.0%} between samples or passes: others use the same caches and memory."
-        )
+        parts.append(f"[yellow]·[/yellow] {restless}")
     return Group(*parts)
+
+
+def restless_text(run: Run) -> str:
+    """Return how many rows are not to be relied on, and why; nothing where all are."""
+    restless = sum(row.noise > RESTLESS for row in run.rows)
+    if not restless:
+        return ""
+    return (
+        f"{restless} of {len(run.rows)} rows differ by more than {RESTLESS:.0%} between samples or "
+        "passes: others use the same caches and memory."
+    )
 
 
 def ceilings_view(ceilings: Ceilings) -> Iterable[RenderableType]:
@@ -108,7 +116,7 @@ def noise_text(noise: float | None) -> str:
             f"[yellow]The machine is noisy:[/yellow] {lost}. "
             "Close what else runs, pin the process (taskset) or measure longer (--seconds)."
         )
-    return f"The machine was quiet: {lost}."
+    return f"The core was quiet: {lost}."
 
 
 def threads_text(count: int) -> str:

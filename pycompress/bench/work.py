@@ -28,7 +28,7 @@ class Work:
     Attributes
     ----------
     operands : dict of arrays
-        gemm, int4, float32: a, w. linear: x, w, scale, bias. conv: x, w, scale, y_scale.
+        gemm, int4, bf16, float32: a, w. linear: x, w, scale, bias. conv: x, w, scale, y_scale.
         quantize: x, scale.
     right : ndarray
         The answer, by the definition.
@@ -187,6 +187,27 @@ def _int4(case: Case, rng: np.random.Generator) -> Work:
     return Work({"a": a, "w": w}, right.astype(np.float32), 1e-4, prepare)
 
 
+def _bf16(case: Case, rng: np.random.Generator) -> Work:
+    m, n, k = case.shape
+    a = rng.normal(0, 1, (m, k)).astype(np.float32)
+    w = rng.normal(0, 0.05, (k, n)).astype(np.float32)
+
+    def prepare() -> Call:
+        packed = pycompress.pack_bf16(w)
+        out = np.empty((m, n), np.float32)
+        return lambda: pycompress.gemm_bf16(a, packed, out=out)
+
+    right = _rounded_to_bf16(a) @ _rounded_to_bf16(w)
+    return Work({"a": a, "w": w}, right.astype(np.float32), 1e-5, prepare)
+
+
+def _rounded_to_bf16(x: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return finite values of 8 significant bits, rounded half to even."""
+    bits = x.view(np.uint32).astype(np.uint64)
+    kept = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000
+    return kept.astype(np.uint32).view(np.float32).astype(np.float64)
+
+
 def _float32(case: Case, rng: np.random.Generator) -> Work:
     m, n, k = case.shape
     a = rng.normal(0, 1, (m, k)).astype(np.float32)
@@ -212,5 +233,6 @@ _MAKE: dict[str, Callable[[Case, np.random.Generator], Work]] = {
     "conv": _conv,
     "quantize": _quantize,
     "int4": _int4,
+    "bf16": _bf16,
     "float32": _float32,
 }

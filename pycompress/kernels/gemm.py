@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -126,7 +126,7 @@ def qgemm(
     """
     if type(a) is not np.ndarray:
         a = as_array("qgemm: a", a)
-    return cast("NDArray[np.int32]", _core.qgemm(a, packed, a_zero_point, out))
+    return _core.qgemm(a, packed, a_zero_point, out)
 
 
 def qlinear(
@@ -230,7 +230,7 @@ def linear(
     """
     if type(x) is not np.ndarray:
         x = as_array("linear: x", x)
-    return cast("NDArray[np.float32]", _core.linear(x, packed, _activation(activation), out))
+    return _core.linear(x, packed, _activation(activation), out)
 
 
 class Linear:
@@ -327,7 +327,7 @@ class Linear:
         """Compute ``act(x . w + bias)``; see :func:`linear`."""
         if type(x) is not np.ndarray:
             x = as_array("Linear: x", x)
-        return cast("NDArray[np.float32]", _core.linear(x, self.packed, self._activation, out))
+        return _core.linear(x, self.packed, self._activation, out)
 
     def __repr__(self) -> str:
         k, n = self.packed.shape
