@@ -238,6 +238,18 @@ struct DepthwiseKernels {
 // ---- quantize
 // -----------------------------------------------------------------------------------------------
 
+// `rows` rows of n elements, `ld` elements apart in x and in q. rows_*: scale[r] and zero[r] belong
+// to row r; columns_*: scale[i] and zero[i] to column i. `stream`: q is too large to be kept in a
+// cache, and is written around them.
+struct QuantizeArgs {
+  const float* x;
+  int64_t rows, n, ld;
+  const float* scale;
+  const int32_t* zero;
+  void* q;
+  bool stream;
+};
+
 // q = saturate(round_half_even(x / scale) + zero), NaN to the low end.
 // step = 0: one scale (and zero) for all; step = 1: scale[i] and zero[i] belong to x[i] (channel
 // axis innermost).
@@ -246,6 +258,10 @@ struct QuantizeKernels {
                 uint8_t* q);
   void (*to_s8)(const float* x, int64_t n, const float* scale, const int32_t* zero, int64_t step,
                 int8_t* q);
+  void (*rows_u8)(const QuantizeArgs& args);
+  void (*rows_s8)(const QuantizeArgs& args);
+  void (*columns_u8)(const QuantizeArgs& args);
+  void (*columns_s8)(const QuantizeArgs& args);
   void (*from_u8)(const uint8_t* q, int64_t n, const float* scale, const int32_t* zero,
                   int64_t step, float* x);
   void (*from_s8)(const int8_t* q, int64_t n, const float* scale, const int32_t* zero, int64_t step,
@@ -256,6 +272,9 @@ struct QuantizeKernels {
   void (*range)(const float* x, int64_t n, float* lo, float* hi);
   void (*range_rows)(const float* x, int64_t n, float* lo,
                      float* hi);  // lo[i] = min(lo[i], x[i]), hi likewise
+  // Largest |x|; NaN where one is NaN. By column, over `rows` rows, `ld` elements apart.
+  float (*largest)(const float* x, int64_t n);
+  void (*largest_columns)(const float* x, int64_t rows, int64_t n, int64_t ld, float* largest);
 };
 
 // ---- pointwise

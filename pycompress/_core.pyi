@@ -18,7 +18,6 @@ __all__: list[str] = [
     "PackedInt4",
     "PackedWeights",
     "Program",
-    "absmax",
     "add_q8",
     "available_isas",
     "bf16_isa",
@@ -48,6 +47,7 @@ __all__: list[str] = [
     "qgemm",
     "qlinear",
     "quantize",
+    "quantize_weights",
     "range",
     "reduce",
     "reduce_rows",
@@ -198,9 +198,6 @@ class Program:
     def set_profiling(self, on: bool) -> None: ...
     def stats(self) -> dict[str, typing.Any]: ...
 
-def absmax(
-    x: numpy.ndarray, axis: typing.SupportsInt | typing.SupportsIndex | None
-) -> numpy.ndarray: ...
 def add_q8(
     a: numpy.ndarray,
     b: numpy.ndarray,
@@ -350,6 +347,9 @@ def quantize(
     dtype: str,
     out: typing.Any,
 ) -> numpy.ndarray: ...
+def quantize_weights(
+    w: numpy.ndarray, axis: typing.SupportsInt | typing.SupportsIndex | None, out: typing.Any
+) -> tuple[numpy.ndarray, numpy.ndarray]: ...
 def range(x: numpy.ndarray) -> tuple[float, float]: ...
 def reduce(op: str, x: numpy.ndarray) -> float: ...
 def reduce_rows(op: str, x: numpy.ndarray, acc: numpy.ndarray) -> None: ...

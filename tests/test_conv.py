@@ -65,6 +65,20 @@ def test_all_outputs(x_shape, w_shape, options, groups, dtype):
 
 
 @pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("channels", [32, 40])
+def test_nan_in_a_depthwise_bias(channels):
+    x, w = operands((1, 5, 6, channels), (channels, 1, 3, 3))
+    bias = np.ones(channels, np.float32)
+    bias[[1, channels - 1]] = np.nan
+    k = pc.pack_conv(w, 0.01, bias, padding=1, groups=channels)
+    y = pc.qconv(x, k, x_scale=0.5, activation="relu")
+    np.testing.assert_array_equal(np.isnan(y), np.broadcast_to(np.isnan(bias), y.shape))
+    assert (y[..., 0] >= 0).all()
+    q = pc.qconv(x, k, x_scale=0.5, y_scale=0.1, y_zero_point=-128, y_dtype="int8")
+    assert (q[..., np.isnan(bias)] == -128).all()
+
+
+@pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize(("x_shape", "w_shape", "options", "groups"), SHAPES)
 def test_writes_only_out_and_reads_only_x(x_shape, w_shape, options, groups):
     x, w = operands(x_shape, w_shape)

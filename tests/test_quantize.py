@@ -13,13 +13,13 @@ SPECIAL = np.array(
     + [k + 0.5 for k in (-130, -129, -128, -3, -2, -1, 0, 1, 2, 126, 127, 254, 255, 256)],
     np.float32,
 )
-# Significands next to multiples of 2^16, for which two products are not proven to divide;
+# Significands next to multiples of 2^16, for which two products are tried at every tie;
 # denormals; both ends of the range of float32.
 SCALES = np.array(
     [1, 0.5, 0.1, 0.0123, 7.7, 1e-40, 1e-45, 1.2e-38, 1e30, 3e38, 2.0**64, 2.0**65, 2.0**-65]
     + [float.fromhex(f"0x1.{low:04x}{high:02x}p{e}")
        for e in (-40, -24, -5, 0) for low in (0x0000, 0x0100, 0xFE00)
-       for high in (0x00, 0x02, 0x04, 0x06, 0x08, 0xFE, 0xFC, 0xFA, 0xF8)],
+       for high in (0x00, 0x02, 0x04, 0x06, 0x0C, 0x0E, 0xFE, 0xFC, 0xF4, 0xF2)],
     np.float32,
 )  # fmt: skip
 DTYPES = ("int8", "uint8")
@@ -58,7 +58,7 @@ def test_every_decision_of_awkward_scales(dtype):
 def test_every_decision_of_random_scales():
     rng = np.random.default_rng(1)
     bits = rng.integers(0x00800000, 0x7F000000, 300, np.uint32)
-    bits[::3] = (bits[::3] & 0xFFFF0000) | (rng.integers(-4, 5, 100) & 0xFFFF).astype(np.uint32)
+    bits[::3] = (bits[::3] & 0xFFFF0000) | (rng.integers(-7, 8, 100) & 0xFFFF).astype(np.uint32)
     for scale in bits.view(np.float32):
         with np.errstate(all="ignore"):
             x = boundaries(scale)
@@ -108,6 +108,57 @@ def test_channels_on_any_axis(shape, axis, dtype):
     )
 
 
+# Rows that fit a block of columns in L1, that do not, that are more than one block; with the last row
+# or rows left over; joined, of any alignment.
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("one_zero", [True, False])
+@pytest.mark.parametrize(
+    ("rows", "n"), [(5, 70), (9, 1537), (6, 8193), (4, 64), (33, 48), (61, 7), (3, 200), (8, 1000)]
+)
+def test_a_scale_for_each_column(rows, n, one_zero, dtype):
+    rng = np.random.default_rng(5)
+    lo, hi = oracle.LIMITS[dtype]
+    scale = rng.uniform(0.1, 2, n).astype(np.float32)
+    zero = np.full(n, 3) if one_zero else rng.integers(lo, hi + 1, n)
+    for offset in (0, 3):
+        x = np.full(rows * n + offset, 99, np.float32)[offset:]
+        x[:] = np.resize(np.concatenate([SPECIAL, rng.normal(0, 40, 50)]), x.size)
+        guarded = np.full(rows * n + 64, 99, dtype)
+        out = guarded[offset + 7 : offset + 7 + rows * n].reshape(rows, n)
+        x = x.reshape(rows, n)
+        pc.quantize(x, scale, zero, 1, dtype, out=out)
+        np.testing.assert_array_equal(out, oracle.quantize(x, scale, zero, 1, dtype))
+        assert (np.delete(guarded, np.s_[offset + 7 : offset + 7 + rows * n]) == 99).all()
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("scale", [2.0**-70, 1e-40, 3e38, float.fromhex("0x1.0000020p0")])
+def test_a_column_that_divides_among_others(scale):
+    x = np.resize(SPECIAL, (8, 100))
+    scales = np.full(100, 0.25, np.float32)
+    scales[41] = scale
+    with np.errstate(all="ignore"):
+        expected = oracle.quantize(x, scales, 0, 1)
+    np.testing.assert_array_equal(pc.quantize(x, scales, axis=1), expected)
+
+
+# More than caches hold, so that it is written around them, at the worst alignment.
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_what_no_cache_holds(axis):
+    rows, n = 4099, 4096
+    part = np.random.default_rng(6).normal(0, 40, (1, n)).astype(np.float32)
+    x = np.repeat(part, rows, 0)
+    scale = np.float32(0.7) if axis is None else np.full(x.shape[axis], 0.7, np.float32)
+    guarded = np.full(rows * n + 128, 99, np.int8)
+    out = guarded[61 : 61 + rows * n].reshape(rows, n)
+    pc.quantize(x, scale, 5, axis, out=out)
+    assert (out == oracle.quantize(part, 0.7, 5)).all()
+    assert (guarded[:61] == 99).all()
+    assert (guarded[61 + rows * n :] == 99).all()
+
+
 @pytest.mark.parametrize("shape", [(300000,), (300, 1000), (100, 333, 9)])
 def test_threads_do_not_change_the_bits(shape):
     rng = np.random.default_rng(2)
@@ -152,6 +203,8 @@ def test_any_floats(x, scale, zero):
         ((6, 4, 3, 3), 0),
         ((4, 6, 3, 3), -3),
         ((3, 200), 0),
+        ((9, 70), 1),
+        ((2, 3, 65), 1),
         ((7, 9), None),
     ],
 )
@@ -159,7 +212,9 @@ def test_weights_fit_their_scale(shape, axis):
     w = np.random.default_rng(3).normal(0, 1, shape).astype(np.float32)
     if axis is not None:
         np.moveaxis(w, axis, 0)[1] = 0
-    found = pc.quantize_weights(w, axis)
+    out = np.empty(shape, np.int8)
+    found = pc.quantize_weights(w, axis, out=out)
+    assert found.data is out
     others = None if axis is None else tuple(i for i in range(w.ndim) if i != axis % w.ndim)
     largest = np.abs(w).max(axis=others)
     scale = np.where(largest == 0, np.float32(1), largest / np.float32(127))

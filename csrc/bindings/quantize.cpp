@@ -133,15 +133,26 @@ py::array dequantize(const py::array& q, py::handle scale, py::handle zero_point
                        ", wanted uint8, int8 or int32");
 }
 
-// Largest |x| of each channel, NaN where the channel holds one.
-py::array absmax(const py::array& x, std::optional<int64_t> axis) {
-  const auto* data = need<float>("quantize_weights: w", x);
-  const Channels of = channels_of("quantize_weights", x, axis);
-  py::array result(py::dtype::of<float>(), axis ? Shape{of.channels} : Shape{});
-  auto* largest = static_cast<float*>(result.mutable_data());
+// Symmetric int8 weights and the scales that just hold them: (integers, scales).
+std::pair<py::array, py::array> weights(const py::array& w, std::optional<int64_t> axis,
+                                        py::handle out) {
+  const auto* data = need<float>("quantize_weights: w", w);
+  const Channels of = channels_of("quantize_weights", w, axis);
+  py::array result = need_out<int8_t>("quantize_weights: out", out, shape_vector(w));
+  need_apart("quantize_weights: out", result, "w", w, false);
+  auto* bytes = static_cast<int8_t*>(result.mutable_data());
+  py::array scale(py::dtype::of<float>(), axis ? Shape{of.channels} : Shape{});
+  auto* scales = static_cast<float*>(scale.mutable_data());
   const KernelSet& set = active_set();
-  run_body(of.size(), [&](ThreadPool*) { largest_by_channel(set, data, of, largest); });
-  return result;
+  int64_t wild = -1;
+  run_body(of.size(),
+           [&](ThreadPool* pool) { wild = quantize_weights(set, data, of, scales, bytes, pool); });
+  if (wild >= 0) {
+    throw py::value_error(
+        "quantize_weights: w has NaN or infinite values" +
+        (axis ? " in channel " + std::to_string(wild) + " of axis " + std::to_string(*axis) : ""));
+  }
+  return {result, scale};
 }
 
 // Smallest and largest of the values that are not NaN.
@@ -161,7 +172,7 @@ void bind_quantize(py::module_& module) {
              py::arg("axis"), py::arg("dtype"), py::arg("out"));
   module.def("dequantize", &dequantize, py::arg("q"), py::arg("scale"), py::arg("zero_point"),
              py::arg("axis"), py::arg("out"));
-  module.def("absmax", &absmax, py::arg("x"), py::arg("axis"));
+  module.def("quantize_weights", &weights, py::arg("w"), py::arg("axis"), py::arg("out"));
   module.def("range", &range, py::arg("x"));
 }
 

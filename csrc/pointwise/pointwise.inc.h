@@ -275,6 +275,7 @@ inline void add_bytes(const PointwiseKernels::AddArgs& args, const Byte* a, cons
   const I32 a_zero = set1(args.a_zero);
   const I32 b_zero = set1(args.b_zero);
   const I32 y_zero = set1(args.y_zero);
+  const Zeros4 zeros = zeros4(args.y_zero);
   // What is beyond these saturates whatever the zero point is, and to_i32 can hold them.
   const F32 lo = set1(args.lo > -1024.0f ? args.lo : -1024.0f);
   const F32 hi = set1(args.hi < 1024.0f ? args.hi : 1024.0f);
@@ -288,7 +289,7 @@ inline void add_bytes(const PointwiseKernels::AddArgs& args, const Byte* a, cons
     const I32 v1 = sum(load_i32(a + i + kLanes), load_i32(b + i + kLanes));
     const I32 v2 = sum(load_i32(a + i + 2 * kLanes), load_i32(b + i + 2 * kLanes));
     const I32 v3 = sum(load_i32(a + i + 3 * kLanes), load_i32(b + i + 3 * kLanes));
-    store_sat4(y + i, v0, v1, v2, v3, args.y_zero);
+    store_sat4<false>(y + i, v0, v1, v2, v3, zeros);
   }
   for (; i + kLanes <= n; i += kLanes) {
     store_sat(y + i, add(sum(load_i32(a + i), load_i32(b + i)), y_zero));

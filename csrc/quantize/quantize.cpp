@@ -1,8 +1,11 @@
 #include "quantize/quantize.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 namespace pycompress {
@@ -10,7 +13,9 @@ namespace {
 
 constexpr int64_t kPiece = 1 << 15;  // elements of a task: some microseconds of work
 constexpr int64_t kTable = 1024;     // parameters that are spread out over elements at a time
-constexpr int64_t kLongRow = 64;     // from here on one call of a kernel per row pays
+constexpr int64_t kLongRow = 64;     // from here on a row's own scale pays
+constexpr int64_t kJoined = 512;     // shorter rows are joined up to here
+constexpr int64_t kColumns = 8192;   // scales that are spread out over columns at a time
 
 int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
@@ -85,16 +90,142 @@ void convert(Function function, const From* from, const Channels& of, const floa
            });
 }
 
+// Whether what is read and written is more than caches hold: then what is written first would have
+// left them before anyone reads it.
+bool streams(const Channels& of) {
+#ifdef _SC_LEVEL3_CACHE_SIZE
+  static const int64_t found = sysconf(_SC_LEVEL3_CACHE_SIZE);
+#else
+  static const int64_t found = 0;
+#endif
+  const int64_t cache = found > 0 ? found : int64_t{32} << 20;
+  return of.size() * 5 > cache;
+}
+
+using Kernel = void (*)(const QuantizeArgs& args);
+
+// Each row of `inner` elements has one scale.
+template <typename Byte>
+void quantize_long_rows(Kernel kernel, const float* x, const Channels& of, const float* scale,
+                        const int32_t* zero, Byte* q, ThreadPool* pool) {
+  const int64_t length = of.channels == 1 ? of.size() : of.inner;
+  const int64_t rows = of.size() / length;
+  const int64_t piece = 2 * kPiece;  // of a row that is longer
+  const int64_t per_row = pieces(length, piece);
+  const int64_t group = std::max<int64_t>(1, kPiece / length);
+  const int64_t tasks = pieces(rows, group) * per_row;
+  parallel_for(pool, tasks, [&](int64_t task, int) {
+    // From the end on: what was looked at last, to find a scale, is still in a cache.
+    const int64_t at = tasks - 1 - task;
+    const int64_t start = at % per_row * piece;
+    const int64_t end = std::min(rows, (at / per_row + 1) * group);
+    for (int64_t r = at / per_row * group; r < end;) {
+      const int64_t c = r % of.channels;
+      const int64_t count = std::min(end - r, of.channels - c);
+      const int64_t offset = r * length + start;
+      kernel({x + offset, count, std::min(piece, length - start), length, scale + c, zero + c,
+              q + offset, streams(of)});
+      r += count;
+    }
+  });
+}
+
+// Each column of [outer, channels * inner] has one scale. Very short rows are joined to longer
+// ones.
+template <typename Byte>
+void quantize_short_rows(Kernel kernel, const float* x, const Channels& of, const float* scale,
+                         const int32_t* zero, Byte* q, ThreadPool* pool) {
+  const int64_t row = of.channels * of.inner;
+  const int64_t repeats = row < kJoined ? std::min(pieces(kJoined, row), of.outer) : 1;
+  const int64_t width = row * repeats;
+  const int64_t rows = of.outer / repeats;
+  const int64_t block = std::min(width, kColumns);
+  const int64_t blocks = pieces(width, block);
+  const int64_t workers = pool == nullptr ? 1 : pool->size();
+  const int64_t groups = workers == 1 ? 1 : std::max<int64_t>(1, std::min(4 * workers, rows / 16));
+  parallel_for(pool, blocks * groups, [&](int64_t task, int) {
+    const int64_t at = blocks * groups - 1 - task;
+    const int64_t start = at % blocks * block;
+    const int64_t count = std::min(block, width - start);
+    const float* scales = scale + start;
+    const int32_t* zeros = zero + start;
+    std::vector<float> wide_scales;
+    std::vector<int32_t> wide_zeros;
+    if (of.inner > 1 || repeats > 1) {
+      wide_scales.resize(static_cast<size_t>(count));
+      wide_zeros.resize(static_cast<size_t>(count));
+      int64_t c = start / of.inner;
+      int64_t within = start % of.inner;
+      for (int64_t i = 0; i < count; ++i) {
+        wide_scales[static_cast<size_t>(i)] = scale[c];
+        wide_zeros[static_cast<size_t>(i)] = zero[c];
+        if (++within == of.inner) {
+          within = 0;
+          c = c + 1 == of.channels ? 0 : c + 1;
+        }
+      }
+      scales = wide_scales.data();
+      zeros = wide_zeros.data();
+    }
+    const int64_t first = at / blocks * rows / groups;
+    const int64_t end = (at / blocks + 1) * rows / groups;
+    const int64_t offset = first * width + start;
+    kernel({x + offset, end - first, count, width, scales, zeros, q + offset, streams(of)});
+    const int64_t left = of.size() - rows * width;  // fewer than `repeats` rows
+    if (end == rows && left > 0) {
+      const int64_t tail = rows * width;
+      kernel({x + tail, 1, left, left, scales, zeros, q + tail, false});
+    }
+  });
+}
+
+template <typename Byte>
+void quantize_with(Kernel rows, Kernel columns, const float* x, const Channels& of,
+                   const float* scale, const int32_t* zero, Byte* q, ThreadPool* pool) {
+  if (of.size() == 0) return;
+  if (of.size() < 2 * kPiece) pool = nullptr;
+  if (of.inner >= kLongRow || of.channels == 1) {
+    quantize_long_rows(rows, x, of, scale, zero, q, pool);
+  } else {
+    quantize_short_rows(columns, x, of, scale, zero, q, pool);
+  }
+}
+
+// A denormal quotient would be too coarse to hold the largest weight within 127.
+float scale_that_holds(float largest) {
+  if (!std::isfinite(largest)) return largest;
+  return largest == 0.0f ? 1.0f : std::max(largest / 127.0f, std::numeric_limits<float>::min());
+}
+
+// Largest |x| of each channel, NaN where the channel holds one.
+void largest_by_channel(const QuantizeKernels& kernels, const float* x, const Channels& of,
+                        float* largest) {
+  const auto join = [](float& best, float value) {
+    if (!(value <= best) && !std::isnan(best)) best = value;
+  };
+  std::fill(largest, largest + of.channels, 0.0f);
+  if (of.inner >= kLongRow) {
+    for (int64_t r = 0; r < of.outer * of.channels; ++r) {
+      join(largest[r % of.channels], kernels.largest(x + r * of.inner, of.inner));
+    }
+    return;
+  }
+  const int64_t row = of.channels * of.inner;
+  std::vector<float> by_column(static_cast<size_t>(row));
+  kernels.largest_columns(x, of.outer, row, row, by_column.data());
+  for (int64_t i = 0; i < row; ++i) join(largest[i / of.inner], by_column[static_cast<size_t>(i)]);
+}
+
 }  // namespace
 
 void quantize_tensor(const KernelSet& set, const float* x, const Channels& of, const float* scale,
                      const int32_t* zero, uint8_t* q, ThreadPool* pool) {
-  convert(set.quantize->to_u8, x, of, scale, zero, q, pool);
+  quantize_with(set.quantize->rows_u8, set.quantize->columns_u8, x, of, scale, zero, q, pool);
 }
 
 void quantize_tensor(const KernelSet& set, const float* x, const Channels& of, const float* scale,
                      const int32_t* zero, int8_t* q, ThreadPool* pool) {
-  convert(set.quantize->to_s8, x, of, scale, zero, q, pool);
+  quantize_with(set.quantize->rows_s8, set.quantize->columns_s8, x, of, scale, zero, q, pool);
 }
 
 void dequantize_tensor(const KernelSet& set, const uint8_t* q, const Channels& of,
@@ -112,31 +243,34 @@ void dequantize_tensor(const KernelSet& set, const int32_t* q, const Channels& o
   convert(set.quantize->from_s32, q, of, scale, zero, x, pool);
 }
 
-void largest_by_channel(const KernelSet& set, const float* x, const Channels& of, float* largest) {
-  const auto join = [](float best, float value) {  // NaN stays
-    return std::isnan(best) || best > value ? best : value;
-  };
-  std::fill(largest, largest + of.channels, 0.0f);
-  const PointwiseKernels& kernels = *set.pointwise;
-  if (of.inner >= kLongRow) {
-    for (int64_t r = 0; r < of.outer * of.channels; ++r) {
-      float& best = largest[r % of.channels];
-      best = join(best, kernels.reduce(Reduce::max, x + r * of.inner, of.inner));
-      best = join(best, -kernels.reduce(Reduce::min, x + r * of.inner, of.inner));
-    }
-    return;
+int64_t quantize_weights(const KernelSet& set, const float* x, const Channels& of, float* scale,
+                         int8_t* q, ThreadPool* pool) {
+  const QuantizeKernels& kernels = *set.quantize;
+  const std::vector<int32_t> zero(static_cast<size_t>(of.channels), 0);
+  const bool by_rows = of.outer == 1 && of.inner >= kLongRow && of.channels > 1;
+  if (by_rows) {
+    // A row is quantized while it is in the cache that finding its scale has put it in.
+    const int64_t group = std::max<int64_t>(1, kPiece / of.inner);
+    parallel_for(of.size() < 2 * kPiece ? nullptr : pool, pieces(of.channels, group),
+                 [&](int64_t task, int) {
+                   const int64_t end = std::min(of.channels, (task + 1) * group);
+                   for (int64_t r = task * group; r < end; ++r) {
+                     const float* row = x + r * of.inner;
+                     scale[r] = scale_that_holds(kernels.largest(row, of.inner));
+                     if (!std::isfinite(scale[r])) continue;
+                     kernels.rows_s8({row, 1, of.inner, of.inner, scale + r, zero.data(),
+                                      q + r * of.inner, streams(of)});
+                   }
+                 });
+  } else {
+    largest_by_channel(kernels, x, of, scale);
+    std::transform(scale, scale + of.channels, scale, scale_that_holds);
   }
-  const int64_t row = of.channels * of.inner;
-  std::vector<float> high(static_cast<size_t>(row), 0.0f);
-  std::vector<float> low(high);
-  for (int64_t o = 0; o < of.outer; ++o) {
-    kernels.reduce_rows(Reduce::max, x + o * row, row, high.data());
-    kernels.reduce_rows(Reduce::min, x + o * row, row, low.data());
-  }
-  for (int64_t i = 0; i < row; ++i) {
-    float& best = largest[i / of.inner];
-    best = join(join(best, high[static_cast<size_t>(i)]), -low[static_cast<size_t>(i)]);
-  }
+  const float* wild =
+      std::find_if(scale, scale + of.channels, [](float s) { return !std::isfinite(s); });
+  if (wild != scale + of.channels) return wild - scale;
+  if (!by_rows) quantize_tensor(set, x, of, scale, zero.data(), q, pool);
+  return -1;
 }
 
 }  // namespace pycompress

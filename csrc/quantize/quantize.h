@@ -27,7 +27,10 @@ void dequantize_tensor(const KernelSet& set, const int8_t* q, const Channels& of
 void dequantize_tensor(const KernelSet& set, const int32_t* q, const Channels& of,
                        const float* scale, const int32_t* zero, float* x, ThreadPool* pool);
 
-// Largest |x| of each channel, NaN where the channel holds one. largest: [channels].
-void largest_by_channel(const KernelSet& set, const float* x, const Channels& of, float* largest);
+// Symmetric int8 in [-127, 127] with the scales that just hold them: the largest |x| of the channel
+// / 127, and 1 where it is 0. scale: [channels]. Gives the channel of a value that is NaN or
+// infinite, which no scale holds, and -1 where there is none.
+int64_t quantize_weights(const KernelSet& set, const float* x, const Channels& of, float* scale,
+                         int8_t* q, ThreadPool* pool);
 
 }  // namespace pycompress

@@ -1,108 +1,18 @@
 // The quantize kernels of every instruction set, over the names of its simd/ header.
 //
-// Quantizing divides as ONNX says, but a division costs twice what memory does. For a scale s, two
-// products give the same bytes: with r = fl(1 / s) and l = fl(1 / s - r),
-//
-//   q = fma(x, r, fl(x * l))        instead of        q = fl(x / s)
-//
-// Proof, for s = S * 2^e with 2^23 <= S < 2^24. Only the ties T = k + 1/2 matter, |T| < 256: both
-// forms must fall on the same side of T, or on T. fl() moves a real number to T when no further
-// from it than a midpoint m = M * 2^f next to T, where M < 2^25 is (2k + 1) * 2^b +- 1 with b
-// >= 16. With x = X * 2^g
-//
-//   x / s - m  =  (X * 2^a - M * S) / S * 2^f,   a >= 23, so X * 2^a - M * S = -+S (mod 2^16)
-//
-// It is never 0 (the odd part of M exceeds any X). The error of x * r + fl(x * l) is below
-// 1.54 * 2^-48 * x / s (l: 2^-49, its product: 2^-48, 1 / s in double: 2^-53), that is
-// 1.54 * 2^-48 * M * S < 3.1 on the left's scale. So unless S mod 2^16 is one of +-1, +-2, +-3 the
-// error does not reach a midpoint, and a tie is met exactly. Those scales, and the very small and
-// large, divide: |l| <= 2^(-e - 25), so that below e = -25 the product x * l of a large x is
-// infinite, and has the other sign where l is negative.
+// Quantizing divides as ONNX says: quantize_divide.inc.h says how that is done without dividing.
+#include "quantize/quantize_columns.inc.h"
 
 namespace pycompress {
 namespace {
-
-inline bool two_products_are_exact(float scale) {
-  int32_t word;
-  __builtin_memcpy(&word, &scale, sizeof word);
-  const int32_t exponent = ((word >> 23) & 255) - 127;
-  const int32_t low = static_cast<int16_t>(word & 0xffff);
-  return kFused && word > 0 && exponent >= -24 && exponent <= 64 &&
-         (low == 0 || low > 3 || low < -3);
-}
-
-// x / scale, bounded above (where to_i32 needs it), NaN kept or made very small.
-struct Products {
-  F32 reciprocal, rest, limit;
-  explicit Products(float scale) : limit(set1(scale * 1024.0f)) {
-    const double exact = 1.0 / static_cast<double>(scale);
-    const float r = static_cast<float>(exact);
-    reciprocal = set1(r);
-    rest = set1(static_cast<float>(exact - static_cast<double>(r)));
-  }
-  // +inf is bounded before the products: inf - inf. -inf may become NaN, which is the low end as
-  // well.
-  F32 operator()(F32 x) const {
-    x = min(limit, x);
-    return fma(x, reciprocal, mul(x, rest));
-  }
-};
-
-struct Quotient {
-  F32 scale;
-  explicit Quotient(float s) : scale(set1(s)) {}
-  F32 operator()(F32 x) const { return min(set1(1024.0f), div(x, scale)); }
-};
-
-// NaN and what is far below end at -1024, so that a zero point can be added without wrapping.
-inline I32 to_i32_bounded(F32 v) { return to_i32(max(v, set1(-1024.0f))); }
-
-template <typename Byte, typename Divide>
-inline void quantize_by_one(const float* x, int64_t n, const Divide& divide, int32_t zero,
-                            Byte* q) {
-  int64_t i = 0;
-  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
-    const I32 a = to_i32(divide(load(x + i)));
-    const I32 b = to_i32(divide(load(x + i + kLanes)));
-    const I32 c = to_i32(divide(load(x + i + 2 * kLanes)));
-    const I32 d = to_i32(divide(load(x + i + 3 * kLanes)));
-    store_sat4(q + i, a, b, c, d, zero);
-  }
-  const I32 zeros = set1(zero);
-  for (; i + kLanes <= n; i += kLanes) {
-    store_sat(q + i, add(to_i32_bounded(divide(load(x + i))), zeros));
-  }
-  if (i < n) {
-    const F32 v = divide(load_partial(x + i, n - i));
-    store_sat_partial(q + i, n - i, add(to_i32_bounded(v), zeros));
-  }
-}
-
-template <typename Byte>
-inline void quantize_by_each(const float* x, int64_t n, const float* scale, const int32_t* zero,
-                             Byte* q) {
-  const F32 limit = set1(1024.0f);
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    const F32 v = min(limit, div(load(x + i), load(scale + i)));
-    store_sat(q + i, add(to_i32_bounded(v), load(zero + i)));
-  }
-  if (i < n) {
-    const int64_t left = n - i;
-    const F32 v = min(limit, div(load_partial(x + i, left), load_partial(scale + i, left)));
-    store_sat_partial(q + i, left, add(to_i32_bounded(v), load_partial(zero + i, left)));
-  }
-}
 
 template <typename Byte>
 void quantize(const float* x, int64_t n, const float* scale, const int32_t* zero, int64_t step,
               Byte* q) {
   if (step != 0) {
-    quantize_by_each(x, n, scale, zero, q);
-  } else if (two_products_are_exact(*scale)) {
-    quantize_by_one(x, n, Products(*scale), *zero, q);
+    divide_by_each(x, n, scale, zero, q);
   } else {
-    quantize_by_one(x, n, Quotient(*scale), *zero, q);
+    quantize_row(x, n, *scale, *zero, q);
   }
 }
 
@@ -183,10 +93,73 @@ void range_rows(const float* x, int64_t n, float* lo, float* hi) {
   }
 }
 
+// The bits of |x|, as integers, are in the order of |x|, and NaN comes after infinity.
+inline I32 size_bits(F32 x) { return bits(abs(x)); }
+
+float largest(const float* x, int64_t n) {
+  constexpr int kChains = 4;
+  I32 most[kChains];
+#pragma GCC unroll 16
+  for (int c = 0; c < kChains; ++c) most[c] = set1(int32_t{0});
+  int64_t i = 0;
+  for (; i + kChains * kLanes <= n; i += kChains * kLanes) {
+#pragma GCC unroll 16
+    for (int c = 0; c < kChains; ++c) {
+      most[c] = max(most[c], size_bits(load(x + i + c * kLanes)));
+    }
+  }
+  for (; i + kLanes <= n; i += kLanes) most[0] = max(most[0], size_bits(load(x + i)));
+  if (i < n) most[0] = max(most[0], size_bits(load_partial(x + i, n - i)));
+  int32_t lanes[kLanes];
+  store(lanes, max(max(most[0], most[1]), max(most[2], most[3])));
+  int32_t best = 0;
+  for (const int32_t lane : lanes) best = lane > best ? lane : best;
+  float size;
+  __builtin_memcpy(&size, &best, sizeof size);
+  return size;
+}
+
+// kRows rows, `apart` from each other, share a pass over what was found before.
+template <int kRows>
+inline void join_largest(const float* x, int64_t n, int64_t apart, float* most) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    I32 best = bits(load(most + i));
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) best = max(best, size_bits(load(x + r * apart + i)));
+    store(most + i, from_bits(best));
+  }
+  if (i < n) {
+    I32 best = bits(load_partial(most + i, n - i));
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      best = max(best, size_bits(load_partial(x + r * apart + i, n - i)));
+    }
+    store_partial(most + i, n - i, from_bits(best));
+  }
+}
+
+void largest_columns(const float* x, int64_t rows, int64_t n, int64_t ld, float* most) {
+  for (int64_t i = 0; i < n; ++i) most[i] = 0.0f;
+  const int64_t apart = rows / 4;
+  for (int64_t r = 0; r < apart; ++r) join_largest<4>(x + r * ld, n, apart * ld, most);
+  for (int64_t r = 4 * apart; r < rows; ++r) join_largest<1>(x + r * ld, n, 0, most);
+}
+
 constexpr QuantizeKernels kQuantizeKernels = {
-    quantize<uint8_t>,  quantize<int8_t>,    dequantize<uint8_t>,
-    dequantize<int8_t>, dequantize<int32_t>, range,
+    quantize<uint8_t>,
+    quantize<int8_t>,
+    quantize_rows<uint8_t>,
+    quantize_rows<int8_t>,
+    quantize_columns<uint8_t>,
+    quantize_columns<int8_t>,
+    dequantize<uint8_t>,
+    dequantize<int8_t>,
+    dequantize<int32_t>,
+    range,
     range_rows,
+    largest,
+    largest_columns,
 };
 
 }  // namespace

@@ -37,6 +37,10 @@ inline F32 load_partial(const float* p, int64_t n) {
 inline I32 load_partial(const int32_t* p, int64_t n) {
   return {_mm256_maskload_epi32(p, first_lanes(n))};
 }
+inline F32 in_register(F32 a) {
+  __asm__("" : "+x"(a.v));
+  return a;
+}
 inline void store(float* p, F32 a) { _mm256_storeu_ps(p, a.v); }
 inline void store(int32_t* p, I32 a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v); }
 inline void store_partial(float* p, int64_t n, F32 a) {
@@ -82,15 +86,29 @@ inline __m256i pack_bytes(__m256i a, __m256i b, const int8_t*) { return _mm256_p
 
 // The packs work within each 128 bits and leave groups of 4 bytes in the order
 // a0 b0 c0 d0 a1 b1 c1 d1: one permutation puts them right.
-template <typename Byte>
-inline void store_sat4(Byte* p, I32 a, I32 b, I32 c, I32 d, int32_t zero) {
-  const __m256i zeros = _mm256_set1_epi16(static_cast<int16_t>(zero));
-  const __m256i ab = _mm256_adds_epi16(_mm256_packs_epi32(a.v, b.v), zeros);
-  const __m256i cd = _mm256_adds_epi16(_mm256_packs_epi32(c.v, d.v), zeros);
-  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
-                      _mm256_permutevar8x32_epi32(pack_bytes(ab, cd, p), order));
+struct Zeros4 {
+  __m256i ab, cd;
+};
+inline Zeros4 zeros4(int32_t zero) {
+  const __m256i all = _mm256_set1_epi16(static_cast<int16_t>(zero));
+  return {all, all};
 }
+inline Zeros4 zeros4(I32 a, I32 b, I32 c, I32 d) {
+  return {_mm256_packs_epi32(a.v, b.v), _mm256_packs_epi32(c.v, d.v)};
+}
+template <bool kStream, typename Byte>
+inline void store_sat4(Byte* p, I32 a, I32 b, I32 c, I32 d, const Zeros4& zeros) {
+  const __m256i ab = _mm256_adds_epi16(_mm256_packs_epi32(a.v, b.v), zeros.ab);
+  const __m256i cd = _mm256_adds_epi16(_mm256_packs_epi32(c.v, d.v), zeros.cd);
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  const __m256i bytes = _mm256_permutevar8x32_epi32(pack_bytes(ab, cd, p), order);
+  if (kStream) {
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(p), bytes);
+  } else {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), bytes);
+  }
+}
+inline void streams_done() { _mm_sfence(); }
 
 // ---- float --------------------------------------------------------------------------------------
 
@@ -141,6 +159,7 @@ inline float reduce_max(F32 a) {
 
 inline I32 set1(int32_t a) { return {_mm256_set1_epi32(a)}; }
 inline I32 add(I32 a, I32 b) { return {_mm256_add_epi32(a.v, b.v)}; }
+inline I32 max(I32 a, I32 b) { return {_mm256_max_epi32(a.v, b.v)}; }
 inline I32 sub(I32 a, I32 b) { return {_mm256_sub_epi32(a.v, b.v)}; }
 template <int kBits>
 inline I32 shift_left(I32 a) {

@@ -31,6 +31,10 @@ inline F32 load_partial(const float* p, int64_t n) {
 inline I32 load_partial(const int32_t* p, int64_t n) {
   return {_mm512_maskz_loadu_epi32(first_lanes(n), p)};
 }
+inline F32 in_register(F32 a) {
+  __asm__("" : "+v"(a.v));
+  return a;
+}
 inline void store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
 inline void store(int32_t* p, I32 a) { _mm512_storeu_si512(p, a.v); }
 inline void store_partial(float* p, int64_t n, F32 a) {
@@ -74,14 +78,29 @@ inline __m512i pack_bytes(__m512i a, __m512i b, const int8_t*) { return _mm512_p
 
 // The packs work within each 128 bits and leave groups of 4 bytes in the order
 // a0 b0 c0 d0 a1 b1 ...: one permutation puts them right.
-template <typename Byte>
-inline void store_sat4(Byte* p, I32 a, I32 b, I32 c, I32 d, int32_t zero) {
-  const __m512i zeros = _mm512_set1_epi16(static_cast<int16_t>(zero));
-  const __m512i ab = _mm512_adds_epi16(_mm512_packs_epi32(a.v, b.v), zeros);
-  const __m512i cd = _mm512_adds_epi16(_mm512_packs_epi32(c.v, d.v), zeros);
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  _mm512_storeu_si512(p, _mm512_permutexvar_epi32(order, pack_bytes(ab, cd, p)));
+struct Zeros4 {
+  __m512i ab, cd;
+};
+inline Zeros4 zeros4(int32_t zero) {
+  const __m512i all = _mm512_set1_epi16(static_cast<int16_t>(zero));
+  return {all, all};
 }
+inline Zeros4 zeros4(I32 a, I32 b, I32 c, I32 d) {
+  return {_mm512_packs_epi32(a.v, b.v), _mm512_packs_epi32(c.v, d.v)};
+}
+template <bool kStream, typename Byte>
+inline void store_sat4(Byte* p, I32 a, I32 b, I32 c, I32 d, const Zeros4& zeros) {
+  const __m512i ab = _mm512_adds_epi16(_mm512_packs_epi32(a.v, b.v), zeros.ab);
+  const __m512i cd = _mm512_adds_epi16(_mm512_packs_epi32(c.v, d.v), zeros.cd);
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i bytes = _mm512_permutexvar_epi32(order, pack_bytes(ab, cd, p));
+  if (kStream) {
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(p), bytes);
+  } else {
+    _mm512_storeu_si512(p, bytes);
+  }
+}
+inline void streams_done() { _mm_sfence(); }
 
 // ---- float --------------------------------------------------------------------------------------
 
@@ -124,6 +143,7 @@ inline float reduce_max(F32 a) { return _mm512_reduce_max_ps(a.v); }
 
 inline I32 set1(int32_t a) { return {_mm512_set1_epi32(a)}; }
 inline I32 add(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
+inline I32 max(I32 a, I32 b) { return {_mm512_max_epi32(a.v, b.v)}; }
 inline I32 sub(I32 a, I32 b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 template <int kBits>
 inline I32 shift_left(I32 a) {

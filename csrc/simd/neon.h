@@ -25,6 +25,10 @@ inline F32 load(const float* p) { return {vld1q_f32(p)}; }
 inline I32 load(const int32_t* p) { return {vld1q_s32(p)}; }
 inline void store(float* p, F32 a) { vst1q_f32(p, a.v); }
 inline void store(int32_t* p, I32 a) { vst1q_s32(p, a.v); }
+inline F32 in_register(F32 a) {
+  __asm__("" : "+w"(a.v));
+  return a;
+}
 inline F32 load_partial(const float* p, int64_t n) {
   float block[kLanes] = {};
   for (int64_t i = 0; i < n; ++i) block[i] = p[i];
@@ -89,13 +93,25 @@ inline void store_bytes(uint8_t* p, int16x8_t a, int16x8_t b) {
 inline void store_bytes(int8_t* p, int16x8_t a, int16x8_t b) {
   vst1q_s8(p, vcombine_s8(vqmovn_s16(a), vqmovn_s16(b)));
 }
-template <typename Byte>
-inline void store_sat4(Byte* p, I32 a, I32 b, I32 c, I32 d, int32_t zero) {
-  const int16x8_t zeros = vdupq_n_s16(static_cast<int16_t>(zero));
+struct Zeros4 {
+  int16x8_t ab, cd;
+};
+inline Zeros4 zeros4(int32_t zero) {
+  const int16x8_t all = vdupq_n_s16(static_cast<int16_t>(zero));
+  return {all, all};
+}
+inline Zeros4 zeros4(I32 a, I32 b, I32 c, I32 d) {
+  return {vcombine_s16(vqmovn_s32(a.v), vqmovn_s32(b.v)),
+          vcombine_s16(vqmovn_s32(c.v), vqmovn_s32(d.v))};
+}
+// There is no intrinsic of a store around the caches.
+template <bool kStream, typename Byte>
+inline void store_sat4(Byte* p, I32 a, I32 b, I32 c, I32 d, const Zeros4& zeros) {
   const int16x8_t ab = vcombine_s16(vqmovn_s32(a.v), vqmovn_s32(b.v));
   const int16x8_t cd = vcombine_s16(vqmovn_s32(c.v), vqmovn_s32(d.v));
-  store_bytes(p, vqaddq_s16(ab, zeros), vqaddq_s16(cd, zeros));
+  store_bytes(p, vqaddq_s16(ab, zeros.ab), vqaddq_s16(cd, zeros.cd));
 }
+inline void streams_done() {}
 
 // ---- float --------------------------------------------------------------------------------------
 
@@ -130,6 +146,7 @@ inline float reduce_max(F32 a) { return vmaxvq_f32(a.v); }
 
 inline I32 set1(int32_t a) { return {vdupq_n_s32(a)}; }
 inline I32 add(I32 a, I32 b) { return {vaddq_s32(a.v, b.v)}; }
+inline I32 max(I32 a, I32 b) { return {vmaxq_s32(a.v, b.v)}; }
 inline I32 sub(I32 a, I32 b) { return {vsubq_s32(a.v, b.v)}; }
 template <int kBits>
 inline I32 shift_left(I32 a) {

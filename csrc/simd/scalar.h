@@ -27,6 +27,8 @@ struct Mask {
 
 inline F32 load(const float* p) { return {*p}; }
 inline I32 load(const int32_t* p) { return {*p}; }
+// For a value that is used twice: gcc would rather load it twice.
+inline F32 in_register(F32 a) { return a; }
 inline F32 load_partial(const float*, int64_t) { return {0.0f}; }
 inline I32 load_partial(const int32_t*, int64_t) { return {0}; }
 inline void store(float* p, F32 a) { *p = a.v; }
@@ -50,12 +52,21 @@ inline void store_sat(int8_t* p, I32 a) {
 inline void store_sat_partial(uint8_t*, int64_t, I32) {}
 inline void store_sat_partial(int8_t*, int64_t, I32) {}
 
-// Four vectors at once: saturate(a + zero), the sum itself saturating, for |zero| <= 255.
-template <typename Byte>
-inline void store_sat4(Byte* p, I32 a, I32 b, I32 c, I32 d, int32_t zero) {
+// Four vectors at once: saturate(a + zero), the sum itself saturating, for |zero| <= 255. kStream:
+// around the caches, where p is aligned to the four; streams_done() comes before anyone reads them.
+struct Zeros4 {
+  int32_t v[4];
+};
+inline Zeros4 zeros4(int32_t zero) { return {{zero, zero, zero, zero}}; }
+inline Zeros4 zeros4(I32 a, I32 b, I32 c, I32 d) { return {{a.v, b.v, c.v, d.v}}; }
+template <bool kStream, typename Byte>
+inline void store_sat4(Byte* p, I32 a, I32 b, I32 c, I32 d, const Zeros4& zeros) {
   const int32_t in[4] = {a.v, b.v, c.v, d.v};
-  for (int i = 0; i < 4; ++i) store_sat(p + i, I32{(in[i] < -65536 ? -65536 : in[i]) + zero});
+  for (int i = 0; i < 4; ++i) {
+    store_sat(p + i, I32{(in[i] < -65536 ? -65536 : in[i]) + zeros.v[i]});
+  }
 }
+inline void streams_done() {}
 
 // ---- float
 // ----------------------------------------------------------------------------------------------
@@ -103,6 +114,7 @@ inline I32 set1(int32_t a) { return {a}; }
 inline I32 add(I32 a, I32 b) {
   return {static_cast<int32_t>(static_cast<uint32_t>(a.v) + static_cast<uint32_t>(b.v))};
 }
+inline I32 max(I32 a, I32 b) { return {a.v > b.v ? a.v : b.v}; }
 inline I32 sub(I32 a, I32 b) {
   return {static_cast<int32_t>(static_cast<uint32_t>(a.v) - static_cast<uint32_t>(b.v))};
 }

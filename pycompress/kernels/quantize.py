@@ -137,7 +137,9 @@ class QuantizedWeights:
         return dequantize(self.data, self.scale, axis=self.axis)
 
 
-def quantize_weights(w: ArrayLike, axis: int | None, bits: int = 8) -> QuantizedWeights:
+def quantize_weights(
+    w: ArrayLike, axis: int | None, bits: int = 8, *, out: NDArray[np.int8] | None = None
+) -> QuantizedWeights:
     """Quantize weights to int8, symmetrically, with the scales that just hold them.
 
     Parameters
@@ -149,13 +151,15 @@ def quantize_weights(w: ArrayLike, axis: int | None, bits: int = 8) -> Quantized
         None: one scale for all.
     bits
         8.
+    out
+        int8 array of the shape of `w` to write the integers into.
 
     Returns
     -------
     QuantizedWeights
         ``scale = max(|w|) / 127`` by channel. It is 1 where all weights are 0: any scale would do
         there, and a 0 could not be divided by. The integers do not use -128, so that products of
-        two of them have the same range on both sides.
+        two of them have the same range on both sides. `data` is `out` where that is given.
 
     Raises
     ------
@@ -171,14 +175,5 @@ def quantize_weights(w: ArrayLike, axis: int | None, bits: int = 8) -> Quantized
         msg = f"quantize_weights: bits is {bits!r}, wanted 8"
         raise ValueError(msg)
     w = as_array("quantize_weights: w", w)
-    largest = _core.absmax(w, axis)
-    wild = ~np.isfinite(largest)
-    if wild.any():
-        where = "" if axis is None else f" in channel {int(np.argmax(wild))} of axis {axis}"
-        msg = f"quantize_weights: w has NaN or infinite values{where}"
-        raise ValueError(msg)
-    # A denormal quotient would be too coarse to hold the largest weight within 127.
-    scale = np.maximum(largest / np.float32(127), np.finfo(np.float32).tiny)
-    scale = np.asarray(np.where(largest == 0, np.float32(1), scale), np.float32)
-    position = None if axis is None else axis % w.ndim
-    return QuantizedWeights(quantize(w, scale, axis=position), scale, position)
+    data, scale = _core.quantize_weights(w, axis, out)
+    return QuantizedWeights(data, scale, None if axis is None else axis % w.ndim)

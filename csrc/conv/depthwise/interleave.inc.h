@@ -192,7 +192,9 @@ struct Lane32 {
         const __m256 low = _mm256_castps128_ps256(_mm_loadu_ps(r + 4 * q));
         v = _mm256_add_ps(v, _mm256_insertf128_ps(low, _mm_loadu_ps(r + 16 + 4 * q), 1));
       }
-      acc[q] = _mm256_castps_si256(clamped(v));
+      // NaN stays: it is the second operand. In bytes it goes to the low end, by clamped().
+      v = _mm256_min_ps(hi, _mm256_max_ps(lo, v));
+      acc[q] = _mm256_castps_si256(v);
     }
     store_quads(acc, pixel);
   }

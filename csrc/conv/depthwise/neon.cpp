@@ -27,8 +27,12 @@ inline float32x4_t scaled(const Epilogue& e, int32x4_t acc, int64_t channel) {
   return v;
 }
 
+// For a float32 result: NaN stays.
 inline float32x4_t clamped(const Epilogue& e, float32x4_t v) {
-  return vminq_f32(vmaxq_f32(v, vdupq_n_f32(e.lo)), vdupq_n_f32(e.hi));
+  const float32x4_t lo = vdupq_n_f32(e.lo);
+  const float32x4_t hi = vdupq_n_f32(e.hi);
+  v = vbslq_f32(vcltq_f32(v, lo), lo, v);
+  return vbslq_f32(vcgtq_f32(v, hi), hi, v);
 }
 
 void store_words(const DepthwiseArgs& args, const Epilogue& e, const int32x4_t* acc, int64_t pixel,
@@ -76,9 +80,11 @@ void store_q8(const DepthwiseArgs& args, const Epilogue& e, const int32x4_t* acc
     if (e.residual != nullptr) {
       v = vaddq_f32(v, vmulq_f32(vcvtq_f32_s32(residual[q]), vdupq_n_f32(e.residual_scale)));
     }
-    // The conversion saturates and the bounds below leave room for the zero point.
+    // NaN goes to the low end: these give the other operand. The conversion saturates and the
+    // bounds leave room for the zero point.
+    const float32x4_t clamped = vminnmq_f32(vmaxnmq_f32(v, vdupq_n_f32(e.lo)), vdupq_n_f32(e.hi));
     const float32x4_t bounded =
-        vminq_f32(vmaxq_f32(clamped(e, v), vdupq_n_f32(-1024.0f)), vdupq_n_f32(1024.0f));
+        vminq_f32(vmaxq_f32(clamped, vdupq_n_f32(-1024.0f)), vdupq_n_f32(1024.0f));
     quads[q] = vqmovn_s32(vaddq_s32(vcvtnq_s32_f32(bounded), vdupq_n_s32(e.out_zero)));
   }
   const int16x8_t low = vcombine_s16(quads[0], quads[1]);

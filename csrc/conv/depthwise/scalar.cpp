@@ -32,12 +32,13 @@ void finish(const DepthwiseArgs& args, const int32_t* acc, int64_t pixel, int64_
         v += static_cast<float>(q - e.residual_zero) * e.residual_scale;
       }
     }
-    v = v > e.lo ? v : e.lo;
-    v = v < e.hi ? v : e.hi;
-    if (e.out == Out::f32) {
-      static_cast<float*>(args.y)[at + c] = v;
+    if (e.out == Out::f32) {  // NaN stays
+      v = v < e.lo ? e.lo : v;
+      static_cast<float*>(args.y)[at + c] = v > e.hi ? e.hi : v;
       continue;
     }
+    v = v > e.lo ? v : e.lo;
+    v = v < e.hi ? v : e.hi;
     const float bounded = v < -1024.0f ? -1024.0f : v > 1024.0f ? 1024.0f : v;
     const I32 q{to_i32(F32{bounded}).v + e.out_zero};
     if (e.out == Out::u8) {
