@@ -52,6 +52,7 @@ class RangesName(str, Enum):
     mse = "mse"
     percentile = "percentile"
     minmax = "minmax"
+    entropy = "entropy"
 
 
 class BenchName(str, Enum):
@@ -131,6 +132,10 @@ def compress(  # noqa: PLR0917 - typer reads the options from the signature
             "measuring."
         ),
     ] = None,
+    memory: Annotated[
+        float,
+        typer.Option(min=0.0, help="MiB that calibration may keep beside one run of the model."),
+    ] = 256.0,
     as_json: Json = False,
 ) -> None:
     """Compress a model to int8 and report what was done."""
@@ -151,6 +156,7 @@ def compress(  # noqa: PLR0917 - typer reads the options from the signature
             never_slower=never_slower,
             best_effort=best_effort,
             decisions=decisions,
+            memory=int(memory * 2**20),
         )
     from pycompress.report.text import report_view
 

@@ -4,7 +4,15 @@ from pycompress.calibration.collect import Run, collect, watched
 from pycompress.calibration.feeds import Feed, FeedError, FeedSource, check_feed, feeds
 from pycompress.calibration.histogram import Histogram
 from pycompress.calibration.moments import Moments
-from pycompress.calibration.ranges import METHODS, Range, RangeMethod, minmax, mse, percentile
+from pycompress.calibration.ranges import (
+    METHODS,
+    Range,
+    RangeMethod,
+    entropy,
+    minmax,
+    mse,
+    percentile,
+)
 from pycompress.calibration.split import Split
 from pycompress.calibration.synthetic import random_feed
 
@@ -21,6 +29,7 @@ __all__ = [
     "Split",
     "check_feed",
     "collect",
+    "entropy",
     "feeds",
     "minmax",
     "mse",

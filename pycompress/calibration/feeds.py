@@ -14,11 +14,15 @@ a folder              each .npz file in it is one feed, in the order of the name
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+
+from pycompress.calibration.samples import Samples
 
 if TYPE_CHECKING:
     from pycompress.graph.ir import Value
@@ -118,7 +122,7 @@ def _from_path(path: Path, inputs: Sequence[Value]) -> Iterator[tuple[Feed, str]
         for file in sorted(path.glob("*.npz")):
             yield _load(file), f"calibration file '{file}'"
     elif path.exists():
-        yield from _samples(_load(path), inputs, f"calibration file '{path}'")
+        yield from _samples(path, inputs, f"calibration file '{path}'")
     else:
         msg = f"calibration data: no file or folder '{path}'"
         raise FeedError(msg)
@@ -139,26 +143,48 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     raise FeedError(msg)
 
 
-def _samples(
-    stacked: dict[str, np.ndarray], inputs: Sequence[Value], where: str
-) -> Iterator[tuple[Feed, str]]:
-    """Cut arrays stacked on axis 0 into one feed per sample."""
-    lengths = {name: array.shape[0] if array.ndim else None for name, array in stacked.items()}
-    if len(set(lengths.values())) > 1 or None in lengths.values():
-        msg = (
-            f"{where}: arrays are stacked on axis 0 = samples and must have the same length there;"
-            f" found {lengths}"
-        )
-        raise FeedError(msg)
-    ranks: dict[str, Any] = {v.name: None if v.shape is None else len(v.shape) for v in inputs}
-    for i in range(next(iter(lengths.values()), None) or 0):
-        yield (
-            {
-                name: array[i] if ranks.get(name) == array.ndim - 1 else array[i : i + 1]
-                for name, array in stacked.items()
-            },
-            f"{where}, sample {i}",
-        )
+def _samples(path: Path, inputs: Sequence[Value], where: str) -> Iterator[tuple[Feed, str]]:
+    """Cut arrays stacked on axis 0 into one feed per sample, read one after the other."""
+    with ExitStack() as stack:
+        stacks = _opened(path, stack)
+        lengths = {
+            name: len(samples) if samples.shape else None for name, samples in stacks.items()
+        }
+        if len(set(lengths.values())) > 1 or None in lengths.values():
+            msg = (
+                f"{where}: arrays are stacked on axis 0 = samples and must have the same length "
+                f"there; found {lengths}"
+            )
+            raise FeedError(msg)
+        ranks: dict[str, Any] = {v.name: None if v.shape is None else len(v.shape) for v in inputs}
+        for i in range(next(iter(lengths.values()), None) or 0):
+            try:
+                feed = {
+                    name: samples.next()
+                    if ranks.get(name) == len(samples.shape) - 1
+                    else samples.next()[None]
+                    for name, samples in stacks.items()
+                }
+            except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError) as error:
+                msg = f"{where} can't be read as an .npz: sample {i}: {error}"
+                raise FeedError(msg) from error
+            yield feed, f"{where}, sample {i}"
+
+
+def _opened(path: Path, stack: ExitStack) -> dict[str, Samples]:
+    try:
+        archive = stack.enter_context(zipfile.ZipFile(path))
+        return {
+            name.removesuffix(".npy"): Samples(stack.enter_context(archive.open(name)))
+            for name in archive.namelist()
+        }
+    except zipfile.BadZipFile as error:
+        _load(path)  # says what it is instead
+        msg = f"calibration file '{path}' can't be read as an .npz: {error}"
+        raise FeedError(msg) from error
+    except (OSError, EOFError, ValueError) as error:
+        msg = f"calibration file '{path}' can't be read as an .npz: {error}"
+        raise FeedError(msg) from error
 
 
 def _describe(source: object) -> str:

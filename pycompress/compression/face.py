@@ -24,6 +24,7 @@ from pycompress.compression.search import (
     convert_judged,
 )
 from pycompress.convert import Bounds, Decisions, Metric, Mode, PlanError, fingerprint
+from pycompress.convert.rounding import MEMORY
 from pycompress.graph import save, simplify, to_formats
 from pycompress.graph.passes import SIMPLIFIED
 from pycompress.readers import read
@@ -59,6 +60,7 @@ def compress(
     never_slower: bool = True,
     best_effort: bool = False,
     decisions: str | Path | None = None,
+    memory: int = MEMORY,
 ) -> Report:
     """Compress a model file to int8.
 
@@ -85,7 +87,7 @@ def compress(
         Nodes that stay in float: names of nodes or of their outputs, or shell patterns of them.
     progress : bool or callable
         True: say each stage on stderr. A callable is told each stage.
-    ranges : "auto", "mse", "percentile" or "minmax"
+    ranges : "auto", "mse", "percentile", "entropy" or "minmax"
         How the ranges of activations are chosen from what calibration saw. "auto": the way that
         agrees best on the held-back feeds.
     report : path or sequence of paths
@@ -103,6 +105,10 @@ def compress(
         A report in JSON of the same model, or the decisions out of one: they are carried out
         again, whatever `mode`, `exclude`, `ranges` and `never_slower` say, and nothing is tried or
         timed to take others. With the same calibration data the same file is written.
+    memory : int
+        Bytes that calibration may keep beside one run of the model (256 MiB): the second moments of
+        layers' inputs, by which weights are rounded; layers whose moments do not fit are rounded to
+        nearest. However many feeds there are, no more is kept, and the held-back ones.
 
     Returns
     -------
@@ -143,6 +149,7 @@ def compress(
         metric,
         never_slower,
         best_effort,
+        memory,
     )
     decided = None if decisions is None else Decisions.read(decisions)
     tell(f"reading {source}")

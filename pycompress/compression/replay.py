@@ -60,7 +60,7 @@ def convert_decided(
         return Converted(graph, made, plan, refused, notes=[note], bounds_of=dict(ranges))
     split = Split(stream)
     tell("calibrating")
-    moments = wanted_moments(graph, wish) if decisions.calibrated else []
+    moments = wanted_moments(graph, wish, wishes.memory) if decisions.calibrated else []
     histograms = calibrate(graph, plan, split, moments, tell)
     weights = WeightCache([(layer.weight, layer.moments) for layer in moments])
     made = apply_plan(graph, _whole(graph, decisions, weights), ranges, weights)

@@ -28,6 +28,7 @@ from pycompress.convert import (
     signal_to_noise,
     wanted_moments,
 )
+from pycompress.convert.rounding import MEMORY
 from pycompress.report.report import Calibrated
 from pycompress.report.views import Alternative, RangeView, range_views
 
@@ -63,6 +64,8 @@ class Wishes:
     metric : callable or None
     never_slower : bool
     best_effort : bool
+    memory : int
+        Bytes that calibration may keep.
     """
 
     mode: Mode = "auto"
@@ -72,6 +75,7 @@ class Wishes:
     metric: Metric | None = None
     never_slower: bool = True
     best_effort: bool = False
+    memory: int = MEMORY
 
 
 @dataclass
@@ -118,7 +122,7 @@ def convert_judged(
     plan = make_plan(graph, wishes.mode, calibrated=True, exclude=wishes.exclude)
     split = Split(stream)
     tell("calibrating")
-    moments = wanted_moments(graph, plan)
+    moments = wanted_moments(graph, plan, wishes.memory)
     histograms = calibrate(graph, plan, split, moments, tell)
     weights = WeightCache([(layer.weight, layer.moments) for layer in moments])
     tell(f"converting and judging on {len(split.held_back)} feeds")

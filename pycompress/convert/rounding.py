@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pycompress.graph.ir import Graph, Node
 
 MEMORY = 256 * 2**20
-"""Bytes that the moments of all layers may take."""
+"""Bytes that the moments of all layers may take, unless the caller says otherwise."""
 
 BLOCK = 128
 """Columns that are rounded before the ones behind them are made up: the rest is one product."""
@@ -147,11 +147,11 @@ class Layer:
     moments: Moments
 
 
-def wanted_moments(graph: Graph, plan: Plan) -> list[Layer]:
+def wanted_moments(graph: Graph, plan: Plan, memory: int = MEMORY) -> list[Layer]:
     """Return the layers whose input is worth watching: none of it seen yet.
 
     Arrays that several nodes read are rounded to nearest: they have no one input. So are those
-    whose moments would not fit into `MEMORY` beside those of smaller ones.
+    whose moments would not fit into `memory` bytes beside those of smaller ones.
     """
     readers: dict[int, int] = {}
     for node in graph.nodes:
@@ -169,6 +169,6 @@ def wanted_moments(graph: Graph, plan: Plan) -> list[Layer]:
     for size, node, array in sorted(found, key=lambda item: item[0]):
         source = node.inputs[0]
         used += size
-        if used <= MEMORY and source is not None and source.const is None:
+        if used <= memory and source is not None and source.const is None:
             layers.append(Layer(array, source.name, Moments(node, array.shape)))
     return layers

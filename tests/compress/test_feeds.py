@@ -1,7 +1,9 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from pycompress.calibration import FeedError, Split, collect, feeds, random_feed
+from pycompress.calibration import FeedError, Histogram, Split, collect, feeds, random_feed
 from pycompress.graph.ir import Value
 
 INPUTS = [
@@ -131,3 +133,44 @@ def test_made_up_feeds_fit_the_declared_inputs():
     assert len(assumed) == 3
     with pytest.raises(ValueError, match="input 'y' declares no dtype or shape"):
         random_feed([Value("y", np.dtype(np.float32), None)])
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_samples_of_an_npz_are_what_was_saved(tmp_path, save, order):
+    x = np.arange(5 * 3 * 4, dtype=">f4").reshape(5, 3, 4)
+    save(tmp_path / "d.npz", x=np.asarray(x, order=order), n=np.arange(5))
+    inputs = [Value("x", x.dtype, ("n", 3, 4)), Value("n", np.dtype(np.int64), ())]
+    found = list(feeds(tmp_path / "d.npz", inputs))
+    assert len(found) == 5
+    for i, feed in enumerate(found):
+        np.testing.assert_array_equal(feed["x"], x[i : i + 1])
+        assert feed["n"] == i
+
+
+def test_a_damaged_npz_says_which_sample(tmp_path):
+    path = tmp_path / "d.npz"
+    np.savez(path, x=np.zeros((40, 1000), np.float32))
+    data = bytearray(path.read_bytes())
+    data[100_000] ^= 1  # the checksum no longer fits
+    path.write_bytes(data)
+    with pytest.raises(FeedError, match=r"can't be read as an \.npz: sample 39: Bad CRC-32"):
+        list(feeds(path, [Value("x", np.dtype(np.float32), ("n", 1000))]))
+    np.savez(path, x=np.array([{}, {}]))
+    with pytest.raises(FeedError, match="holds Python objects"):
+        list(feeds(path, [Value("x", np.dtype(np.float32), ("n",))]))
+
+
+def test_ten_thousand_samples_take_no_more_memory_than_ten(tmp_path):
+    path, inputs = tmp_path / "d.npz", [Value("x", np.dtype(np.float32), ("n", 400))]
+    peaks = []
+    for count in (10, 10_000):
+        np.savez(path, x=np.zeros((count, 400), np.float32))
+        histogram = Histogram()
+        tracemalloc.start()
+        for feed in feeds(path, inputs):
+            histogram.update(feed["x"])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert histogram.total == count * 400
+    assert peaks[1] < peaks[0] + 100_000

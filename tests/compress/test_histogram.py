@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from pycompress.calibration import METHODS, Histogram, minmax, mse, percentile
+from pycompress.calibration import METHODS, Histogram, entropy, minmax, mse, percentile
 
 FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 PARTS = st.lists(st.lists(FINITE, max_size=20), min_size=1, max_size=6)
@@ -86,3 +86,17 @@ def test_mse_range_does_not_clip_what_is_uniform():
     low, high = mse(seen(values))
     assert low == 0
     assert high > 0.98
+
+
+def test_entropy_cuts_a_far_tail_and_keeps_what_is_even():
+    rng = np.random.default_rng(0)
+    even = rng.uniform(-1, 1, 200_000)
+    low, high = entropy(seen(even))
+    assert low < -0.9
+    assert high > 0.9
+    tail = np.concatenate([rng.standard_normal(200_000), [60.0]])
+    assert entropy(seen(tail))[1] < 0.6 * 60
+    assert entropy(seen(np.zeros(100))) == (0.0, 0.0)
+    # what is zero has an integer of its own and says nothing about the others
+    sparse = np.concatenate([np.zeros(2_000_000), np.abs(even)])
+    assert entropy(seen(sparse))[1] > 0.9
