@@ -30,8 +30,8 @@ cd /
 "$work/tried-x86/bin/python" "$smoke"
 
 site=$work/tried-aarch64
-platforms=()
-for glibc in _2_36 _2_34 _2_28 _2_27 _2_17 2014; do platforms+=(--platform "manylinux${glibc}_aarch64"); done
+platforms=(--platform manylinux2014_aarch64)
+for minor in {17..36}; do platforms+=(--platform "manylinux_2_${minor}_aarch64"); done
 "$work/tools/bin/pip" install -q --no-compile --target "$site" --only-binary=:all: --implementation cp --python-version "$version" \
   --abi "cp${version/./}" --abi abi3 --abi none "${platforms[@]}" "$dist"/*aarch64.whl
 PYTHONPATH=$site qemu-aarch64 -L "$work/aarch64/root" -cpu cortex-a76 "$work/aarch64/root/usr/bin/python$version" "$smoke"

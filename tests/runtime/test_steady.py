@@ -13,6 +13,8 @@ from .models import Model
 PAGE = 4096
 SLACK = 1024 * PAGE
 """What an allocator may keep back; one leaked output a run, or pack of weights a session, is more."""
+ROUNDS = 3
+"""A leak grows in every round; a huge page that the system puts in place of small ones, in one."""
 
 
 def resident():
@@ -56,6 +58,9 @@ def make_it(_, times):
 def test_memory_does_not_grow(work, threads):
     session = InferenceSession(network(), num_threads=threads)
     work(session, 1000)  # every shape planned, every pool filled
-    before = resident()
-    work(session, 2000)
-    assert resident() - before < SLACK
+    growth = []
+    while len(growth) < ROUNDS and min(growth, default=SLACK) >= SLACK:
+        before = resident()
+        work(session, 2000)
+        growth.append(resident() - before)
+    assert min(growth) < SLACK, f"grew by {growth} bytes, a round of 2000 each"
