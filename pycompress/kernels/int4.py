@@ -127,14 +127,18 @@ def quantize_int4(w: ArrayLike, block: int = 32, *, symmetric: bool = True) -> I
         scale = (high / 2 - low / 2) / np.float32(7.5)
     # A denormal quotient would be too coarse to hold the largest value.
     tiny = np.finfo(np.float32).tiny
-    scale = np.where(np.abs(scale) < tiny, np.float32(1), scale).astype(np.float32)
+    scales: NDArray[np.float32] = np.where(np.abs(scale) < tiny, np.float32(1), scale).astype(
+        np.float32
+    )
     if not symmetric:
-        zero_point = np.clip(np.rint(-low / scale), 0, 15).astype(np.uint8)
-    q = np.rint(parts / scale[..., None])
+        zero_point = np.clip(np.rint(-low / scales), 0, 15).astype(np.uint8)
+    q = np.rint(parts / scales[..., None])
     q += np.float32(8) if zero_point is None else zero_point[..., None]
     values = np.clip(q, 0, 15, out=q).astype(np.uint8)
-    data = values[..., ::2] | values[..., 1::2] << 4
-    return Int4Weights(data, scale, zero_point, (k, n), block)
+    data: NDArray[np.uint8] = np.bitwise_or(
+        values[..., ::2], np.left_shift(values[..., 1::2], 4), dtype=np.uint8
+    )
+    return Int4Weights(data, scales, zero_point, (k, n), block)
 
 
 def pack_int4(
