@@ -80,6 +80,18 @@ def test_what_onnxruntime_does_not_take_goes_to_the_reference():
     assert found == pytest.approx(2.0)
 
 
+def test_a_mask_that_the_model_gives_out_keeps_its_dropout():
+    m = Model()
+    for name, element in zip(
+        m.node("Dropout", m.input("x", [2, 3]), outputs=2), (1, 9), strict=True
+    ):
+        m.output(name, element)
+    feeds = {"x": np.ones((2, 3), np.float32)}
+    session, _ = session_of(m)
+    assert session.fallbacks == ["Dropout"]
+    assert_close(session.run(None, feeds), reference(m.proto(), feeds))
+
+
 def test_an_unknown_fallback_is_named():
     m, _ = two_groups()
     with pytest.raises(ValueError, match="fallback: found 'magic', wanted auto"):

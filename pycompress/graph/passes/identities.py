@@ -40,7 +40,9 @@ def _unchanged(edit: Edit, shapes: Shapes, node: Node) -> Value | None:
         case "Dropout":
             mode = node.input(2)
             training = mode is not None and (mode.const is None or bool(mode.array().any()))
-            same = not training and not any(edit.readers(v) for v in node.outputs[1:])
+            same = not training and not any(
+                edit.readers(v) or edit.is_output(v) for v in node.outputs[1:]
+            )
         case "Cast":
             same = x.dtype is not None and x.dtype == node.output.dtype
         case "Transpose":
