@@ -27,10 +27,16 @@ std::optional<DType> dtype_of(const py::dtype& dtype) {
                        : std::nullopt;
   if (kind == 'i') {
     if (size == 1) return DType::s8;
+    if (size == 2) return DType::s16;
     if (size == 4) return DType::s32;
     if (size == 8) return DType::s64;
   }
-  if (kind == 'u' && size == 1) return DType::u8;
+  if (kind == 'u') {
+    if (size == 1) return DType::u8;
+    if (size == 2) return DType::u16;
+    if (size == 4) return DType::u32;
+    if (size == 8) return DType::u64;
+  }
   if (kind == 'b') return DType::b8;
   return std::nullopt;
 }
@@ -39,7 +45,7 @@ Tensor tensor_of(const py::array& array, const std::string& what) {
   const std::optional<DType> dtype = dtype_of(array.dtype());
   if (!dtype) {
     fail(what + " has dtype " + found(array) +
-         "; the engine takes float32, float64, uint8, int8, int32, int64 and bool");
+         "; the engine takes float32, float64, integers of 8 to 64 bits and bool");
   }
   if ((array.flags() & py::array::c_style) == 0) fail(what + " must be C-contiguous");
   Tensor tensor;

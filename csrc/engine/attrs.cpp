@@ -93,6 +93,15 @@ std::vector<int64_t> NodeDef::integers(const char* name) const {
       case DType::u8:
         append<uint8_t>(*array, &out);
         return out;
+      case DType::u16:
+        append<uint16_t>(*array, &out);
+        return out;
+      case DType::s16:
+        append<int16_t>(*array, &out);
+        return out;
+      case DType::u32:
+        append<uint32_t>(*array, &out);
+        return out;
       case DType::b8:
         append<uint8_t>(*array, &out);
         return out;

@@ -41,6 +41,14 @@ void dispatch(DType dtype, const F& f) {
       return f(int64_t{});
     case DType::b8:
       return f(bool{});
+    case DType::u16:
+      return f(uint16_t{});
+    case DType::s16:
+      return f(int16_t{});
+    case DType::u32:
+      return f(uint32_t{});
+    case DType::u64:
+      return f(uint64_t{});
   }
 }
 

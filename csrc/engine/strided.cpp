@@ -99,6 +99,8 @@ void copy_elements(const void* src, int64_t src_step, int64_t n, size_t size, vo
     std::memcpy(dst, src, static_cast<size_t>(n) * size);
   } else if (size == 1) {
     copy_typed(static_cast<const uint8_t*>(src), src_step, n, static_cast<uint8_t*>(dst));
+  } else if (size == 2) {
+    copy_typed(static_cast<const uint16_t*>(src), src_step, n, static_cast<uint16_t*>(dst));
   } else if (size == 4) {
     copy_typed(static_cast<const uint32_t*>(src), src_step, n, static_cast<uint32_t*>(dst));
   } else {
@@ -113,6 +115,8 @@ void copy_strided(ThreadPool* pool, const StridedLoop<2>& loop, size_t size, con
       if (loop.stride(0, i) != 1) continue;
       if (size == 1) {
         copy_turned(pool, loop, i, static_cast<const uint8_t*>(src), static_cast<uint8_t*>(dst));
+      } else if (size == 2) {
+        copy_turned(pool, loop, i, static_cast<const uint16_t*>(src), static_cast<uint16_t*>(dst));
       } else if (size == 4) {
         copy_turned(pool, loop, i, static_cast<const uint32_t*>(src), static_cast<uint32_t*>(dst));
       } else {

@@ -8,10 +8,15 @@ size_t dtype_size(DType dtype) {
   switch (dtype) {
     case DType::f64:
     case DType::s64:
+    case DType::u64:
       return 8;
     case DType::f32:
     case DType::s32:
+    case DType::u32:
       return 4;
+    case DType::u16:
+    case DType::s16:
+      return 2;
     case DType::u8:
     case DType::s8:
     case DType::b8:
@@ -36,6 +41,14 @@ const char* dtype_name(DType dtype) {
       return "int64";
     case DType::b8:
       return "bool";
+    case DType::u16:
+      return "uint16";
+    case DType::s16:
+      return "int16";
+    case DType::u32:
+      return "uint32";
+    case DType::u64:
+      return "uint64";
   }
   return "?";
 }

@@ -6,7 +6,7 @@
 
 namespace pycompress {
 
-enum class DType : uint8_t { f32, f64, u8, s8, s32, s64, b8 };
+enum class DType : uint8_t { f32, f64, u8, s8, s32, s64, b8, u16, s16, u32, u64 };
 
 size_t dtype_size(DType dtype);
 const char* dtype_name(DType dtype);  // as NumPy spells it
@@ -41,6 +41,22 @@ struct DTypeOf<int64_t> {
 template <>
 struct DTypeOf<bool> {
   static constexpr DType value = DType::b8;
+};
+template <>
+struct DTypeOf<uint16_t> {
+  static constexpr DType value = DType::u16;
+};
+template <>
+struct DTypeOf<int16_t> {
+  static constexpr DType value = DType::s16;
+};
+template <>
+struct DTypeOf<uint32_t> {
+  static constexpr DType value = DType::u32;
+};
+template <>
+struct DTypeOf<uint64_t> {
+  static constexpr DType value = DType::u64;
 };
 
 constexpr int kMaxRank = 8;

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     Dtype = np.dtype[Any]
 
-ENGINE = frozenset(map(np.dtype, ("float32", "float64", "uint8", "int8", "int32", "int64", "bool")))
+ENGINE = frozenset(
+    map(
+        np.dtype,
+        (
+            *("float32", "float64", "bool"),
+            *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+        ),
+    )
+)
 """What a tensor of the engine may hold."""
 
 _HALF, _FLOAT = np.dtype(np.float16), np.dtype(np.float32)

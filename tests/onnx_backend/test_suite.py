@@ -12,14 +12,17 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 globals().update(suite.test_classes())
 
-NATIVE = ("DynamicQuantizeLinear", "QLinearMatMul", "MatMulInteger")
+NATIVE = (
+    *("DynamicQuantizeLinear", "QLinearMatMul", "MatMulInteger"),
+    *("BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot"),
+)
 """Operators of which every test has to run in the engine."""
 
 NAMES = {case.name for kind in KINDS for case in cases(kind)}
 
 
 @pytest.mark.parametrize("op", NATIVE)
-def test_quantized_operators_run_natively(op):
+def test_operators_run_natively(op):
     found = {
         case.name: run_case(case)
         for case in cases("node")

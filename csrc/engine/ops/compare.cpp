@@ -128,6 +128,8 @@ class Where final : public Op {
     switch (dtype_size(run.output(0).dtype)) {
       case 1:
         return choose<uint8_t>(run);
+      case 2:
+        return choose<uint16_t>(run);
       case 4:
         return choose<uint32_t>(run);
       default:

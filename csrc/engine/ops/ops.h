@@ -43,6 +43,11 @@ OpPtr make_and(const NodeDef& node);
 OpPtr make_or(const NodeDef& node);
 OpPtr make_xor(const NodeDef& node);
 OpPtr make_not(const NodeDef& node);
+OpPtr make_bitwise_and(const NodeDef& node);
+OpPtr make_bitwise_or(const NodeDef& node);
+OpPtr make_bitwise_xor(const NodeDef& node);
+OpPtr make_bitwise_not(const NodeDef& node);
+OpPtr make_bit_shift(const NodeDef& node);
 OpPtr make_where(const NodeDef& node);
 // unary.cpp
 OpPtr make_abs(const NodeDef& node);

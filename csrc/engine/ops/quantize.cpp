@@ -1,5 +1,7 @@
 // QuantizeLinear, DequantizeLinear and DynamicQuantizeLinear, per tensor and per channel.
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "engine/fused.h"
 #include "engine/ops/ops.h"
@@ -13,9 +15,33 @@ int32_t zero_at(const Tensor& zero, int64_t i) {
       return zero.as<uint8_t>()[i];
     case DType::s8:
       return zero.as<int8_t>()[i];
+    case DType::u16:
+      return zero.as<uint16_t>()[i];
+    case DType::s16:
+      return zero.as<int16_t>()[i];
     default:
       return zero.as<int32_t>()[i];
   }
+}
+
+bool is_integer16(DType dtype) { return dtype == DType::u16 || dtype == DType::s16; }
+
+// What the kernels do (kernels.h), for 16 bits.
+template <typename T>
+void to_16(const float* x, int64_t n, const float* scale, const int32_t* zero, int64_t step, T* y) {
+  constexpr double kLow = std::numeric_limits<T>::min();
+  constexpr double kHigh = std::numeric_limits<T>::max();
+  for (int64_t i = 0; i < n; ++i) {
+    const double v = static_cast<double>(std::nearbyint(x[i] / scale[i * step])) + zero[i * step];
+    y[i] = static_cast<T>(v > kLow ? std::min(v, kHigh) : kLow);
+  }
+}
+
+template <typename T>
+void from_16(const T* q, int64_t n, const float* scale, const int32_t* zero, int64_t step,
+             float* y) {
+  for (int64_t i = 0; i < n; ++i)
+    y[i] = static_cast<float>(q[i] - zero[i * step]) * scale[i * step];
 }
 
 // How a tensor divides into rows that one kernel call converts.
@@ -93,8 +119,10 @@ class QuantizeLinear final : public Scaled {
   std::unique_ptr<OpState> plan(PlanContext& plan) const override {
     plan.need_dtype(0, DType::f32, "x");
     const DType dtype = plan.has(2) ? plan.dtype(2) : otherwise_;
-    if (!is_integer8(dtype))
-      fail(std::string("input 2 (y_zero_point) must be uint8 or int8, found ") + dtype_name(dtype));
+    if (!is_integer8(dtype) && !is_integer16(dtype)) {
+      fail(std::string("input 2 (y_zero_point) must be an integer of 8 or 16 bits, found ") +
+           dtype_name(dtype));
+    }
     plan.output(0, dtype, plan.shape(0));
     return plan_scales(plan);
   }
@@ -108,6 +136,10 @@ class QuantizeLinear final : public Scaled {
     for_rows(run, [&](int64_t at, int64_t n, int64_t c, int64_t step) {
       if (y.dtype == DType::u8) {
         quantize.to_u8(x + at, n, scale + c, zero + c, step, y.as<uint8_t>() + at);
+      } else if (y.dtype == DType::u16) {
+        to_16(x + at, n, scale + c, zero + c, step, y.as<uint16_t>() + at);
+      } else if (y.dtype == DType::s16) {
+        to_16(x + at, n, scale + c, zero + c, step, y.as<int16_t>() + at);
       } else {
         quantize.to_s8(x + at, n, scale + c, zero + c, step, y.as<int8_t>() + at);
       }
@@ -124,8 +156,9 @@ class DequantizeLinear final : public Scaled {
 
   std::unique_ptr<OpState> plan(PlanContext& plan) const override {
     const DType dtype = plan.dtype(0);
-    if (!is_integer8(dtype) && dtype != DType::s32) {
-      fail(std::string("input 0 (x) must be uint8, int8 or int32, found ") + dtype_name(dtype));
+    if (!is_integer8(dtype) && !is_integer16(dtype) && dtype != DType::s32) {
+      fail(std::string("input 0 (x) must be an integer of 8 or 16 bits or int32, found ") +
+           dtype_name(dtype));
     }
     if (plan.has(2)) plan.need_dtype(2, dtype, "x_zero_point");
     plan.output(0, DType::f32, plan.shape(0));
@@ -143,6 +176,10 @@ class DequantizeLinear final : public Scaled {
         quantize.from_u8(x.as<uint8_t>() + at, n, scale + c, zero + c, step, y + at);
       } else if (x.dtype == DType::s8) {
         quantize.from_s8(x.as<int8_t>() + at, n, scale + c, zero + c, step, y + at);
+      } else if (x.dtype == DType::u16) {
+        from_16(x.as<uint16_t>() + at, n, scale + c, zero + c, step, y + at);
+      } else if (x.dtype == DType::s16) {
+        from_16(x.as<int16_t>() + at, n, scale + c, zero + c, step, y + at);
       } else {
         quantize.from_s32(x.as<int32_t>() + at, n, scale + c, zero + c, step, y + at);
       }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pycompress import _core
+from pycompress.runtime.dtypes import ENGINE
 from pycompress.runtime.steps import BranchStep, Call, Executable, NativeStep
 
 if TYPE_CHECKING:
@@ -14,10 +15,7 @@ if TYPE_CHECKING:
 
     from pycompress.runtime.steps import Step
 
-_DTYPES = {
-    name: np.dtype(name)
-    for name in ("float32", "float64", "uint8", "int8", "int32", "int64", "bool")
-}
+_DTYPES = {dtype.name: dtype for dtype in ENGINE}
 
 
 class Rebuilder:
