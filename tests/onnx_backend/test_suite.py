@@ -15,6 +15,7 @@ globals().update(suite.test_classes())
 NATIVE = (
     *("DynamicQuantizeLinear", "QLinearMatMul", "MatMulInteger"),
     *("BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot"),
+    *("Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "IsNaN", "IsInf"),
 )
 """Operators of which every test has to run in the engine."""
 

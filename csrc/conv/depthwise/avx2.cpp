@@ -50,6 +50,12 @@ inline void store_bytes(uint8_t* p, __m256i v, int64_t n) {
   }
 }
 
+// Two pixels are more sums than there are registers: none go in pairs.
+template <int kKernel, int kGroups, class Lane>
+int64_t dot_pairs(const Lane&, const __m256i*, const __m256i*, int64_t, int64_t, int64_t) {
+  return 0;
+}
+
 }  // namespace
 }  // namespace pycompress
 

@@ -1,6 +1,6 @@
 // Depthwise convolution in int8 by interleaved columns, 32 channels at a time in ymm registers. The
 // file that includes it gives first: kParts, split(), widen_weights(), dot(), load_bytes(),
-// store_bytes().
+// store_bytes(), dot_pairs().
 //
 // clang-format off
 //   Pass 1, once per input column: the bytes of up to 4 image rows side by side, as a dot product of
@@ -300,7 +300,12 @@ void depthwise_block(const DepthwiseArgs& args, int64_t channel) {
     const int64_t count = args.pixels - p < room ? args.pixels - p : room;
     interleave_columns<kFlip>(args, channel, lane.n, args.first + p * args.stride, step,
                               (count - 1) * advance + span, columns);
-    dot_pixels<kKernel, kGroups, kOut>(lane, columns, w, p, count, advance);
+    int64_t done = 0;
+    if (kOut == Out::u8) {  // or s8
+      done = dot_pairs<kKernel, kGroups>(lane, columns, w, p, count, advance);
+    }
+    dot_pixels<kKernel, kGroups, kOut>(lane, columns + done * advance * groups * 4 * kParts, w,
+                                       p + done, count - done, advance);
   }
 }
 

@@ -76,6 +76,17 @@ OpPtr make_gelu(const NodeDef& node);
 OpPtr make_activation(const NodeDef& node);
 OpPtr make_clip(const NodeDef& node);
 OpPtr make_prelu(const NodeDef& node);
+OpPtr make_tan(const NodeDef& node);
+OpPtr make_asin(const NodeDef& node);
+OpPtr make_acos(const NodeDef& node);
+OpPtr make_atan(const NodeDef& node);
+OpPtr make_sinh(const NodeDef& node);
+OpPtr make_cosh(const NodeDef& node);
+OpPtr make_asinh(const NodeDef& node);
+OpPtr make_acosh(const NodeDef& node);
+OpPtr make_atanh(const NodeDef& node);
+OpPtr make_is_nan(const NodeDef& node);
+OpPtr make_is_inf(const NodeDef& node);
 OpPtr make_cast(const NodeDef& node);
 // reduce.cpp
 OpPtr make_reduce_sum(const NodeDef& node);
