@@ -10,7 +10,6 @@ from pycompress.runtime.notices import FallbackWarning
 
 EXCLUDED = {
     "their answers are random numbers, drawn anew each time": ["bernoulli.*"],
-    "the mask of Dropout is not computed": ["dropout_default_mask.*"],
     "onnx.reference has no subgraph that reads outer values here": [
         "flexattention_(score_mod|prob_mod|causal_mask|soft_cap|relative_positional)",
     ],
@@ -49,7 +48,8 @@ def patterns():
 def test_classes():
     """Return the classes of the suite by name, with the tests that run on a CPU."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # from the making of what tests expect
+        for category in (RuntimeWarning, DeprecationWarning):  # from making what tests expect
+            warnings.simplefilter("ignore", category)
         suite = BackendTest(Backend, __name__)
     for pattern in patterns():
         suite.exclude(pattern)
