@@ -65,7 +65,9 @@ check_cpu cortex-a76 neon_dotprod neon_i8mm
 check_cpu max,sve=off neon_i8mm ""
 run_tests cortex-a72 neon "${kernel_tests[@]}" "$@"
 run_tests cortex-a76 neon_dotprod "${kernel_tests[@]}" "$@"
-# Everything, without what looks at sources and object files, draws pages (there is no matplotlib here) and starts another Python.
-run_tests max,sve=off neon_i8mm tests --ignore=tests/codebase --ignore=tests/onnx_backend --ignore=tests/compress/test_report.py \
+# Everything that reaches the kernels: not what looks at sources and object files, rewrites graphs, draws (there is no matplotlib here)
+# or starts another Python.
+run_tests max,sve=off neon_i8mm tests --ignore=tests/codebase --ignore=tests/onnx_backend --ignore=tests/graph --ignore=tests/bench \
+  --ignore=tests/compress/test_report.py \
   --deselect tests/runtime/test_plan.py::test_opening_one_needs_no_onnx \
   --deselect tests/runtime/test_session.py::test_a_session_draws_in_no_heavy_modules --deselect tests/test_cli.py::test_the_module_is_what_the_script_runs "$@"
