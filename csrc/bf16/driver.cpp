@@ -15,8 +15,6 @@ constexpr int64_t kFewestTiles = 12;  // of rows: B comes from memory once for e
 // Multiply-adds below which a task is not worth another thread: about 10 us of the fast kernels.
 constexpr int64_t kTaskMacs = 1'000'000;
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // The smallest part that splits `total` into no more parts than `largest` does.
 int64_t even_part(int64_t total, int64_t largest) {
   return ceil_div(total, ceil_div(total, largest));

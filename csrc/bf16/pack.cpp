@@ -8,8 +8,6 @@
 namespace pycompress {
 namespace {
 
-int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
-
 // Half to even by the bits; NaN stays NaN.
 uint16_t to_bf16(float x) {
   uint32_t bits;

@@ -10,8 +10,6 @@ namespace {
 
 enum Place { kBits, kTaps, kDepth, kColumns, kNr, kKr, kPlaces };
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 std::string sizes(int64_t taps, int64_t k, int64_t n) {
   return std::to_string(taps) + " x " + std::to_string(k) + " x " + std::to_string(n);
 }

@@ -51,13 +51,7 @@ PackedInt4Weights pack_weights(const py::array& data, const py::array& scale, py
 py::array product(const py::array& a, const PackedInt4Weights& w, py::handle out) {
   const char* function = "gemm_int4";
   const PackedInt4& b = w.panels;
-  const Matrix in = need_matrix(function, "a", a);
-  if (in.type != Type::f32)
-    throw py::type_error("gemm_int4: a has dtype " + dtype_of(a) + ", wanted float32");
-  if (in.columns != b.k)
-    throw py::value_error("gemm_int4: a has shape " + shape_of(a) + ", wanted [..., " +
-                          std::to_string(b.k) + "] for weights of " + std::to_string(b.k) + " x " +
-                          std::to_string(b.n));
+  const Matrix in = need_float_matrix(function, a, b.k, b.n);
   Result r = result_for(function, a, in, b.n, Type::f32, out);
   Epilogue e;
   e.out = Out::f32;

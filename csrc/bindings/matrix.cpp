@@ -86,6 +86,24 @@ Matrix need_matrix(const char* function, const char* name, const py::array& x) {
   return m;
 }
 
+void need_depth(const char* function, const char* name, const py::array& x, const Matrix& m,
+                int64_t k, int64_t n) {
+  if (m.columns == k) return;
+  throw py::value_error(std::string(function) + ": " + name + " has shape " + shape_of(x) +
+                        ", wanted [..., " + std::to_string(k) + "] for weights of " +
+                        std::to_string(k) + " x " + std::to_string(n));
+}
+
+Matrix need_float_matrix(const char* function, const py::array& a, int64_t k, int64_t n) {
+  const Matrix m = need_matrix(function, "a", a);
+  if (m.type != Type::f32) {
+    throw py::type_error(std::string(function) + ": a has dtype " + dtype_of(a) +
+                         ", wanted float32");
+  }
+  need_depth(function, "a", a, m, k, n);
+  return m;
+}
+
 namespace {
 
 py::dtype numpy_dtype(Type type) {

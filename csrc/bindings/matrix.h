@@ -29,6 +29,11 @@ struct Matrix {
 };
 
 Matrix need_matrix(const char* function, const char* name, const py::array& x);
+// `m` of x is [..., K], as weights of K x N want it.
+void need_depth(const char* function, const char* name, const py::array& x, const Matrix& m,
+                int64_t k, int64_t n);
+// The float32 `a` [..., K] of a product with weights of K x N.
+Matrix need_float_matrix(const char* function, const py::array& a, int64_t k, int64_t n);
 
 // The result [..., N] beside A [..., K]: a fresh array, or `out` when it is one that fits.
 struct Result {

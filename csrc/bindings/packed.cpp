@@ -7,11 +7,7 @@ namespace pycompress {
 Matrix need_operand(const char* function, const char* name, const py::array& x,
                     const PackedWeights& w) {
   const Matrix m = need_matrix(function, name, x);
-  if (m.columns != w.panels.k) {
-    throw py::value_error(std::string(function) + ": " + name + " has shape " + shape_of(x) +
-                          ", wanted [..., " + std::to_string(w.panels.k) + "] for weights of " +
-                          std::to_string(w.panels.k) + " x " + std::to_string(w.panels.n));
-  }
+  need_depth(function, name, x, m, w.panels.k, w.panels.n);
   return m;
 }
 

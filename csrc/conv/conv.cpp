@@ -17,7 +17,6 @@ constexpr double kTaskOps = 1e6;         // about 3 us of the fast int8 kernels
 constexpr double kFloatTaskOps = 2.5e5;  // and of the float ones
 constexpr size_t kAlign = 64;
 
-int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 size_t aligned(int64_t bytes) {
   return (static_cast<size_t>(bytes) + 2 * kAlign - 1) / kAlign * kAlign;
 }

@@ -18,8 +18,6 @@ constexpr size_t kStays = 768 * 1024;
 constexpr int64_t kTaskMacs = 2'000'000;
 constexpr int64_t kFloatTaskMacs = 500'000;
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 int64_t bytes_of(Out out) { return out == Out::s32 || out == Out::f32 ? 4 : 1; }
 
 // How many vectors a step in depth reads, over all rows and panels: each of B once for every block

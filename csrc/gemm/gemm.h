@@ -11,6 +11,9 @@
 
 namespace pycompress {
 
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t round_up(int64_t value, int64_t step) { return ceil_div(value, step) * step; }
+
 // A 64-byte aligned block with slack behind it that may be read. Large ones ask for huge pages.
 struct AlignedBuffer {
   AlignedBuffer() = default;

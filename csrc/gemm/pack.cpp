@@ -18,8 +18,6 @@ constexpr size_t kAlignment = 64;
 constexpr size_t kSlack = 256;  // a tile may load a little past the end
 constexpr size_t kHugePage = size_t{2} << 20;
 
-int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
-
 PackedB empty_panels(const KernelSet& set, bool is_float, int64_t taps, int64_t k, int64_t n) {
   const GemmKernel& kernel = kernel_of(set, is_float);
   PackedB packed = describe_b(set, is_float, taps, k, n);

@@ -9,8 +9,6 @@ namespace {
 
 enum Place { kIsFloat, kTaps, kDepth, kColumns, kNr, kKr, kPlaces };
 
-int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
-
 int64_t panel_bytes(const std::vector<int64_t>& layout) {
   return panel_stride(layout[kTaps] * round_up(layout[kDepth], layout[kKr]) * layout[kNr] *
                       (layout[kIsFloat] != 0 ? 4 : 1));

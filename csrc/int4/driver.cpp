@@ -14,8 +14,6 @@ constexpr int64_t kMostRows = 384;
 // Weights below which a panel is not worth another thread: about 10 us of reading them.
 constexpr int64_t kTaskWeights = 500'000;
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 struct Job {
   const PackedInt4& b;
   const Epilogue& epilogue;

@@ -7,8 +7,6 @@
 namespace pycompress {
 namespace {
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // One block of one column: its value k, as it is stored.
 uint8_t value_at(const uint8_t* bytes, int64_t k) {
   const uint8_t both = bytes[k / 2];

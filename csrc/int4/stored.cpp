@@ -10,8 +10,6 @@ namespace {
 
 enum Place { kBits, kDepth, kColumns, kBlock, kZeros, kNr, kKr, kPlaces };
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // The weights that panels of another layout hold, packed for this set.
 PackedInt4 repack(const KernelSet& set, const uint8_t* panels, int64_t nr, int64_t kr,
                   const PackedInt4& sizes) {

@@ -1,5 +1,6 @@
-// A pool of threads that sleep between jobs. No spinning: a spinning pool takes milliseconds from
-// its neighbours on a shared core. After fork() the child starts its own threads at the first job.
+// A pool of threads that look for the next job for a moment and then sleep: a pool that goes on
+// spinning takes milliseconds from its neighbours on a shared core. After fork() the child starts
+// its own threads at the first job.
 #pragma once
 #include <atomic>
 #include <cstdint>
