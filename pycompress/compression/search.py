@@ -26,6 +26,7 @@ from pycompress.convert import (
     separate_residuals,
     settle,
     signal_to_noise,
+    verify,
     wanted_moments,
 )
 from pycompress.convert.rounding import MEMORY
@@ -105,6 +106,7 @@ def convert_blind(graph: Graph, refused: tuple[tuple[str, str], ...], wishes: Wi
     wish = make_plan(graph, wishes.mode, calibrated=False, exclude=wishes.exclude)
     plan = settle(graph, wish, {}, weights)
     done = Converted(graph, apply_plan(graph, plan, {}, weights), plan, refused)
+    verify(graph, done.graph, plan, {}, weights)
     done.notes.append("no calibration data: agreement with the float model was not checked")
     return done
 
@@ -144,6 +146,7 @@ def convert_judged(
     if chosen.plan is None:
         msg = "internal: the float model was chosen"
         raise AssertionError(msg)
+    verify(graph, chosen.graph, chosen.plan, budget.ranges, weights)
     tell("looking at the errors of nodes")
     return Converted(
         graph,
