@@ -133,6 +133,9 @@ def convert_judged(
     methods = wishes.methods if histograms else wishes.methods[:1]
     found = {name: choose_ranges(histograms, name) for name in methods}
     trials = [(name, settle(graph, plan, r, weights), r) for name, r in found.items()]
+    # before anything is judged: the search would move what was converted wrongly back to float
+    _, first, bounds = trials[0]
+    verify(graph, apply_plan(graph, first, bounds, weights), first, bounds, weights)
     by, plan = budget.best_ranges(trials)
     search = Search(budget, wishes, plan, tell)
     chosen = search.best()
