@@ -147,16 +147,6 @@ def shape_cases():
             yield Case("Transpose", [np.abs(X * 20).astype(dtype)], {"perm": perm})
             yield Case("Transpose", [np.abs(f32(3, 17, 1, 35) * 9).astype(dtype)], {"perm": perm})
     yield Case("Transpose", [f32(3, 4, 5)])
-    for short in (f32(4, 3, 5, 2), integers(4, 3, 5, 2).astype(np.uint8), integers(6, 1, 7, 4) > 0):
-        yield Case("Transpose", [short], {"perm": [0, 2, 1, 3]})
-        half = short[..., : short.shape[-1] // 2].copy()
-        yield Case("Concat", [half, short, half], {"axis": -1})
-        yield Case("Split", [short], {"axis": -1, "num_outputs": 2}, outputs=2)
-    rows = [integers(1500, n) for n in (1, 3, 2, 1)]  # more than one piece
-    yield Case("Concat", rows, {"axis": 1})
-    yield Case(
-        "Split", [np.concatenate(rows, 1), i64(3, 4)], {"axis": 1}, outputs=2, constants=(1,)
-    )
     for axis in (0, 1, 2, -1):
         yield Case("Concat", [X, X, X], {"axis": axis})
     yield Case("Concat", [f32(2, 3), f32(2, 0), f32(2, 5)], {"axis": 1})
@@ -194,7 +184,6 @@ def shape_cases():
             yield Case("Trilu", [f32(2, 4, 3), np.array(k, np.int64)], {"upper": upper})
     for mode in ("constant", "edge", "reflect", "wrap"):
         yield Case("Pad", [X, i64(0, 0, 1, 2, 0, 0, 3, 1)], {"mode": mode}, constants=(1,))
-        yield Case("Pad", [X, i64(1, 2, 0, 0, 0, 1, 0, 0)], {"mode": mode}, constants=(1,))
     yield Case("Pad", [X, i64(0, 0, 1, 2, 0, 0, 3, 1), np.float32(1.5)], constants=(1,))
     yield Case("Pad", [integers(3, 4), i64(2, 1), np.int64(7), i64(1)], constants=(1, 2, 3))
 
@@ -218,9 +207,6 @@ def reduce_cases():
         yield Case(op, [integers(3, 4), i64(1)], constants=(1,))
     yield Case("ReduceMean", [f32(3, 64, 1, 65), i64(0, 3)], constants=(1,), atol=1e-5)
     yield Case("ReduceSum", [f32(0, 4), i64(0)], constants=(1,))
-    for op in ("Sum", "Mean", "Max", "Min", "L1", "L2", "SumSquare"):
-        for n in (2, 7, 8):  # on both sides of what is worth a kernel's call
-            yield Case(f"Reduce{op}", [f32(5, n), i64(1)], constants=(1,), rtol=1e-5)
     for axis in (0, 1, -1, 2):
         yield Case("Softmax", [X], {"axis": axis})
         yield Case("LogSoftmax", [X], {"axis": axis}, atol=1e-5)
