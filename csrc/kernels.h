@@ -209,6 +209,9 @@ struct DepthwiseArgs {
   const void* const* rows;  // column 0 of each row
   const int64_t* shift;
   int64_t row_count;
+  // More than one where the kernels say `stacks`: line i reads its windows from rows[i * step] on
+  // (shift likewise), and its pixels follow those of line i - 1 in the result.
+  int64_t lines, step;
   int64_t kernel, dilation, stride;
   int64_t first, width;
   const void* padding;  // `channels` values
@@ -233,6 +236,7 @@ struct DepthwiseKernels {
   void (*u8)(const DepthwiseArgs& args);
   void (*s8)(const DepthwiseArgs& args);
   void (*f32)(const DepthwiseArgs& args);
+  bool stacks = false;  // u8 and s8 may be called for many lines at once
 };
 
 // ---- quantize
