@@ -103,6 +103,9 @@ def build(
             steps += _foreign_steps(nodes, graph, threads, fallbacks)
         else:
             steps += [_step(part, graph, fallbacks, threads, float_format) for part in group]
+    for node in graph.nodes:  # the steps know values; through them the graph would stay, too
+        for value in node.outputs:
+            value.producer = None
     return Executable(graph.inputs, graph.outputs, constants, steps)
 
 
