@@ -243,30 +243,6 @@ void reduce_rows(Reduce op, const float* x, int64_t n, float* acc) {
   }
 }
 
-// A row that is all -inf, or holds NaN or +inf, is NaN, as the definition gives it.
-void softmax(const float* x, int64_t n, float* y) {
-  if (n == 0) return;
-  const F32 top = set1(largest(x, n));
-  map(x, n, y, [=](F32 v) { return exp(sub(v, top)); });
-  const F32 scale = set1(static_cast<float>(1.0 / sum_of(y, n, [](F32 v) { return v; })));
-  map(y, n, y, [=](F32 v) { return mul(v, scale); });
-}
-
-// Two passes: the squares are of differences from the mean, so a large mean costs no accuracy.
-void layer_norm(const float* x, int64_t n, const float* gamma, const float* beta, float eps,
-                float* y) {
-  if (n == 0) return;
-  const double count = static_cast<double>(n);
-  const F32 mean = set1(static_cast<float>(sum_of(x, n, [](F32 v) { return v; }) / count));
-  const double variance =
-      sum_of(x, n, [=](F32 v) { return mul(sub(v, mean), sub(v, mean)); }) / count;
-  const F32 scale =
-      set1(static_cast<float>(1.0 / __builtin_sqrt(variance + static_cast<double>(eps))));
-  map(x, n, y, [=](F32 v) { return mul(sub(v, mean), scale); });
-  if (gamma != nullptr) zip(y, 1, gamma, 1, n, y, [](F32 v, F32 g) { return mul(v, g); });
-  if (beta != nullptr) zip(y, 1, beta, 1, n, y, [](F32 v, F32 b) { return add(v, b); });
-}
-
 template <typename Byte>
 inline void add_bytes(const PointwiseKernels::AddArgs& args, const Byte* a, const Byte* b,
                       int64_t n, Byte* y) {
@@ -320,6 +296,14 @@ template <typename Byte>
 void sum_bytes(const Byte* x, int64_t n, int32_t* acc) {
   for (int64_t i = 0; i < n; ++i) acc[i] += x[i];
 }
+
+}  // namespace
+}  // namespace pycompress
+
+#include "pointwise/rows.inc.h"
+
+namespace pycompress {
+namespace {
 
 constexpr PointwiseKernels kPointwiseKernels = {
     unary,
