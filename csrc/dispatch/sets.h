@@ -6,10 +6,10 @@
 
 namespace pycompress {
 
-extern const GemmKernels gemm_scalar, gemm_avx2, gemm_avx_vnni, gemm_avx512_vnni, gemm_neon, gemm_neon_dotprod,
-    gemm_neon_i8mm;
-extern const DepthwiseKernels depthwise_scalar, depthwise_avx2, depthwise_avx_vnni, depthwise_avx512_vnni,
-    depthwise_neon;
+extern const GemmKernels gemm_scalar, gemm_avx2, gemm_avx_vnni, gemm_avx512_vnni, gemm_neon,
+    gemm_neon_dotprod, gemm_neon_i8mm;
+extern const DepthwiseKernels depthwise_scalar, depthwise_avx2, depthwise_avx_vnni,
+    depthwise_avx512_vnni, depthwise_neon;
 extern const QuantizeKernels quantize_scalar, quantize_avx2, quantize_avx512, quantize_neon;
 extern const PointwiseKernels pointwise_scalar, pointwise_avx2, pointwise_avx512, pointwise_neon;
 extern const Int4Kernels int4_scalar, int4_avx2, int4_avx_vnni, int4_avx512_vnni, int4_neon;

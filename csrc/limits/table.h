@@ -6,8 +6,8 @@
 
 namespace pycompress {
 
-extern const LimitLoops limits_scalar, limits_avx2, limits_avx_vnni, limits_avx512_vnni, limits_avx512_bf16,
-    limits_neon, limits_neon_dotprod, limits_neon_i8mm;
+extern const LimitLoops limits_scalar, limits_avx2, limits_avx_vnni, limits_avx512_vnni,
+    limits_avx512_bf16, limits_neon, limits_neon_dotprod, limits_neon_i8mm;
 
 struct LimitRow {
   const char* isa;
