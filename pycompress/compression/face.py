@@ -26,7 +26,7 @@ from pycompress.compression.search import (
 )
 from pycompress.convert import Bounds, Decisions, Metric, Mode, PlanError, fingerprint
 from pycompress.convert.rounding import MEMORY
-from pycompress.graph import save, simplify, to_formats
+from pycompress.graph import save, simplify, to_formats, with_brief_names
 from pycompress.graph.passes import SIMPLIFIED
 from pycompress.readers import read
 from pycompress.report.ledger import Ledger, make_ledger
@@ -179,7 +179,7 @@ def compress(
             done = convert_judged(rewrite.graph, refused, wishes, stream, tell)
     tell(f"writing {target}")
     done.graph.metadata[SIMPLIFIED] = "1"
-    save(done.graph, target)
+    save(with_brief_names(done.graph), target)
     timings, timed_on = _time(source, target, done, tell)
     verdict = done.verdict
     made = Report(
