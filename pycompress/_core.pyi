@@ -42,6 +42,7 @@ __all__: list[str] = [
     "pack_conv",
     "pack_conv_bf16",
     "pack_int4",
+    "parse_onnx",
     "program_ops",
     "qconv",
     "qgemm",
@@ -311,6 +312,11 @@ def pack_int4(
     bias: typing.Any = None,
     isa: str = "",
 ) -> PackedInt4: ...
+def parse_onnx(bytes: numpy.ndarray, classes: dict[str, typing.Any]) -> typing.Any:
+    """
+    The messages of an ONNX file (uint8), each an instance of the NamedTuple of its name.
+    """
+
 def program_ops() -> list[str]:
     """
     Names of the operators that a Program can run.
