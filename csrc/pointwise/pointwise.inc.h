@@ -150,7 +150,45 @@ void binary(Binary op, const float* a, int64_t a_step, const float* b, int64_t b
   }
 }
 
+// Sums are made in one order on every instruction set, that of four chains of 16: each takes every
+// fourth group of 16 elements while there are 64, the first takes the groups after them, and the
+// second what is left.
 constexpr int kChains = 4;  // sums that run side by side, to hide the latency of an addition
+constexpr int kGroup = 16;
+constexpr int kParts = kGroup / static_cast<int>(kLanes);  // vectors of a group
+
+template <typename Op>
+inline void add_group(const float* x, const Op& op, F32 (&sum)[kParts]) {
+#pragma GCC unroll 16
+  for (int p = 0; p < kParts; ++p) sum[p] = add(sum[p], op(load(x + p * kLanes)));
+}
+
+// Fewer than a group: what is not there counts as 0, whatever op makes of it.
+constexpr float kLane[kGroup] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+template <typename Op>
+inline void add_rest(const float* x, int64_t n, const Op& op, F32 (&sum)[kParts]) {
+#pragma GCC unroll 16
+  for (int p = 0; p < kParts; ++p) {
+    const int64_t left = n - p * kLanes;
+    if (left <= 0) return;
+    const F32 v = op(left < kLanes ? load_partial(x + p * kLanes, left) : load(x + p * kLanes));
+    const Mask there = less(load(kLane + p * kLanes), set1(static_cast<float>(n)));
+    sum[p] = add(sum[p], select(there, v, set1(0.0f)));
+  }
+}
+
+// The 64 partial sums of a block, chain by chain and then half by half.
+inline float total_of(F32 (&sum)[kChains][kParts]) {
+#pragma GCC unroll 16
+  for (int p = 0; p < kParts; ++p)
+    sum[0][p] = add(add(sum[0][p], sum[1][p]), add(sum[2][p], sum[3][p]));
+#pragma GCC unroll 16
+  for (int half = kParts / 2; half > 0; half /= 2) {
+#pragma GCC unroll 16
+    for (int p = 0; p < half; ++p) sum[0][p] = add(sum[0][p], sum[0][p + half]);
+  }
+  return reduce_add(sum[0][0]);
+}
 
 // Sum of op(x): float32 within a block, double across blocks, so that length costs no accuracy.
 template <typename Op>
@@ -159,21 +197,20 @@ inline double sum_of(const float* x, int64_t n, const Op& op) {
   double total = 0.0;
   for (int64_t start = 0; start < n; start += kBlock) {
     const int64_t end = n - start < kBlock ? n : start + kBlock;
-    F32 sum[kChains];
-#pragma GCC unroll 4
-    for (int c = 0; c < kChains; ++c) sum[c] = set1(0.0f);
+    F32 sum[kChains][kParts];
+#pragma GCC unroll 16
+    for (int c = 0; c < kChains; ++c) {
+#pragma GCC unroll 16
+      for (int p = 0; p < kParts; ++p) sum[c][p] = set1(0.0f);
+    }
     int64_t i = start;
-    for (; i + kChains * kLanes <= end; i += kChains * kLanes) {
-#pragma GCC unroll 4
-      for (int c = 0; c < kChains; ++c) sum[c] = add(sum[c], op(load(x + i + c * kLanes)));
+    for (; i + kChains * kGroup <= end; i += kChains * kGroup) {
+#pragma GCC unroll 16
+      for (int c = 0; c < kChains; ++c) add_group(x + i + c * kGroup, op, sum[c]);
     }
-    for (; i + kLanes <= end; i += kLanes) sum[0] = add(sum[0], op(load(x + i)));
-    total += static_cast<double>(reduce_add(add(add(sum[0], sum[1]), add(sum[2], sum[3]))));
-    for (; i < end; ++i) {
-      float one[kLanes];
-      store(one, op(set1(x[i])));
-      total += static_cast<double>(one[0]);
-    }
+    for (; i + kGroup <= end; i += kGroup) add_group(x + i, op, sum[0]);
+    if (i < end) add_rest(x + i, end - i, op, sum[1]);
+    total += static_cast<double>(total_of(sum));
   }
   return total;
 }

@@ -138,7 +138,10 @@ inline Mask is_nan(F32 a) { return {vmvnq_u32(vceqq_f32(a.v, a.v))}; }
 inline bool any(Mask a) { return vmaxvq_u32(a.v) != 0; }
 inline F32 select(Mask m, F32 yes, F32 no) { return {vbslq_f32(m.v, yes.v, no.v)}; }
 
-inline float reduce_add(F32 a) { return vaddvq_f32(a.v); }
+inline float reduce_add(F32 a) {
+  const float32x2_t half = vadd_f32(vget_low_f32(a.v), vget_high_f32(a.v));
+  return vget_lane_f32(vpadd_f32(half, half), 0);
+}
 inline float reduce_min(F32 a) { return vminvq_f32(a.v); }
 inline float reduce_max(F32 a) { return vmaxvq_f32(a.v); }
 
