@@ -322,10 +322,12 @@ struct PointwiseKernels {
                  int64_t n, float* y);
   float (*reduce)(Reduce op, const float* x, int64_t n);
   void (*reduce_rows)(Reduce op, const float* x, int64_t n,
-                      float* acc);                       // acc[i] = op(acc[i], x[i])
-  void (*softmax)(const float* x, int64_t n, float* y);  // one row
-  void (*layer_norm)(const float* x, int64_t n, const float* gamma, const float* beta, float eps,
-                     float* y);  // one row
+                      float* acc);  // acc[i] = op(acc[i], x[i])
+  // Rows of n elements, ld elements apart in x and in y; in place when y = x. gamma, beta: null for
+  // 1 and 0.
+  void (*softmax)(const float* x, int64_t rows, int64_t n, int64_t ld, float* y);
+  void (*layer_norm)(const float* x, int64_t rows, int64_t n, int64_t ld, const float* gamma,
+                     const float* beta, float eps, float* y);
   void (*table)(const uint8_t* x, int64_t n, const uint8_t* table256,
                 uint8_t* y);  // y = table[x], s8 as its bits
   // Quantized a + b: v = float(a - a_zero) * a_scale + float(b - b_zero) * b_scale (scales in units

@@ -77,7 +77,9 @@ def write(folder: Path, count: int) -> int:
                 pc.use_isa(isa)
                 same = digests(path, inputs)
                 if found[name].setdefault(kind, same) != same:
-                    sys.stdout.write(f"{name} {kind}: {isa} differs from {pc.available_isas()[0]}\n")
+                    sys.stdout.write(
+                        f"{name} {kind}: {isa} differs from {pc.available_isas()[0]}\n"
+                    )
                     differ = 1
             pc.use_isa(pc.available_isas()[0])
     (target / "digests.json").write_text(json.dumps(found, indent=1) + "\n")

@@ -95,9 +95,8 @@ py::array softmax(const py::array& x, py::handle out) {
   need_apart("softmax: out", result, "x", x, true);
   float* y = floats(result);
   const KernelSet& set = active_set();
-  run_body(x.size(), [&](ThreadPool*) {
-    for (int64_t i = 0; i < x.size(); i += n) set.pointwise->softmax(data + i, n, y + i);
-  });
+  run_body(x.size(),
+           [&](ThreadPool*) { set.pointwise->softmax(data, n == 0 ? 0 : x.size() / n, n, n, y); });
   return result;
 }
 
@@ -112,9 +111,7 @@ py::array layer_norm(const py::array& x, const std::optional<py::array>& gamma,
   float* y = floats(result);
   const KernelSet& set = active_set();
   run_body(x.size(), [&](ThreadPool*) {
-    for (int64_t i = 0; i < x.size(); i += n) {
-      set.pointwise->layer_norm(data + i, n, scale, shift, eps, y + i);
-    }
+    set.pointwise->layer_norm(data, n == 0 ? 0 : x.size() / n, n, n, scale, shift, eps, y);
   });
   return result;
 }

@@ -49,10 +49,16 @@ ConvPlan::ConvPlan(const PackedConv& conv, const Placement& placement)
         plain && w.stride[i] == 1 && placement.pad[i] == 0 && placement.out[i] == placement.in[i];
   }
   if (plain) path_ = ConvPath::plain;
+  if (path_ == ConvPath::banded) choose_bands();
   if (path_ != ConvPath::indirect) return;
   const int64_t rows = round_up(placement.pixels(), mr_);
   table_rows_ =
       rows * w.taps() <= kTableEntries ? rows : std::max(mr_, kTableEntries / w.taps() / mr_ * mr_);
+}
+
+const PackedB& ConvPlan::panels(int64_t group) const {
+  const bool by_taps = conv_->path == ConvPath::banded && path_ == ConvPath::indirect;
+  return by_taps ? view_ : conv_->panels[static_cast<size_t>(group)];
 }
 
 int64_t ConvPlan::block_rows(bool finishing) const {
@@ -81,6 +87,7 @@ size_t ConvPlan::scratch_bytes(int threads, bool sums_in_scratch) const {
     return 3 * aligned(round_up(conv_->filters, static_cast<int64_t>(block)) * 4) +
            static_cast<size_t>(threads) * sums;
   }
+  if (path_ == ConvPath::banded) return banded_scratch(threads, sums_in_scratch);
   const int64_t rows = block_rows(true);
   if (path_ == ConvPath::gathered) {
     bytes += aligned(block_rows(false) * conv_->panels[0].k_padded *
@@ -102,6 +109,8 @@ void ConvPlan::run(const ConvRun& run) const {
   if (place_.pixels() == 0) return;
   if (path_ == ConvPath::depthwise) {
     run_depthwise(run);
+  } else if (path_ == ConvPath::banded) {
+    run_banded(run);
   } else {
     run_gemm(run);
   }
@@ -118,7 +127,7 @@ void ConvPlan::gemm_rows(const ConvRun& run, const Block& block, ThreadPool* poo
   const auto* x = static_cast<const uint8_t*>(run.x);
   const WindowSource source{place_, x, conv_->channels() * element};
   for (int64_t g = 0; g < conv_->groups; ++g) {
-    const PackedB& panels = conv_->panels[static_cast<size_t>(g)];
+    const PackedB& panels = this->panels(g);
     const int64_t depth = conv_->group_channels * element;
     MatrixA a;
     a.is_signed = run.x_signed;

@@ -4,8 +4,9 @@
 //   depthwise   one channel per group: the depthwise kernels, no tables
 //   plain       1x1, stride 1, no padding: a gemm on the pixels as they lie
 //   indirect    the gemm reads A through a table of pointers, one per pixel and tap
-//   gathered    few channels (a tap's depth is no multiple of the tile's): the windows are copied,
-//   a block of rows at a time
+//   banded      the gemm reads A from a copy of some input rows with the padding around them, where
+//   a row of taps is one run (conv/bands.h)
+//   gathered    groups, or columns apart: the windows are copied, a block of rows at a time
 //
 // int8 of all sign pairs and zero points and float32 take the same ways. Bits do not depend on the
 // pool.
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "conv/bands.h"
 #include "conv/geometry.h"
 #include "gemm/gemm.h"
 #include "kernels.h"
@@ -20,7 +22,7 @@
 
 namespace pycompress {
 
-enum class ConvPath { depthwise, plain, indirect, gathered };
+enum class ConvPath { depthwise, plain, indirect, gathered, banded };
 
 struct PackedConv {
   const KernelSet* set = nullptr;
@@ -29,8 +31,12 @@ struct PackedConv {
   int64_t filters = 0;
   int64_t group_channels = 0;  // input channels of one group
   int64_t groups = 1;
-  ConvPath path = ConvPath::indirect;  // plain is decided by the placement: `indirect` with one tap
-  std::vector<PackedB> panels;         // one per group; none when depthwise
+  // The placement may turn `indirect` with one tap into plain, and banded into indirect.
+  ConvPath path = ConvPath::indirect;
+  std::vector<PackedB> panels;  // one per group; none when depthwise
+  // Banded, of few filters: the same weights for `abreast` neighbouring pixels at once.
+  int64_t abreast = 1;
+  PackedB wide;
   // Depthwise: windows of one row of taps per image row, or (flat) one tap each.
   bool flat = false;
   AlignedBuffer depthwise;
@@ -55,6 +61,9 @@ PackedConv pack_conv_f32(const KernelSet& set, const float* w, int64_t filters,
 // and which path it takes. depthwise: whether the weights have no zero points to speak of.
 PackedConv conv_form(const KernelSet& set, bool is_float, int64_t filters, int64_t group_channels,
                      int64_t groups, const Window& window, bool depthwise);
+
+// How many neighbouring pixels are worth one row of the gemm: 1 where `form` is not banded.
+int64_t pixels_abreast(const PackedConv& form);
 
 // init[filters] of the epilogue, as gemm_init.
 void conv_init(const PackedConv& conv, int32_t x_zero, bool x_signed, const int32_t* bias,
@@ -100,9 +109,14 @@ class ConvPlan {
 
  private:
   struct Block;
+  void choose_bands();
+  const PackedB& panels(int64_t group) const;
   bool sequential(const ConvRun& run) const;
   int64_t block_rows(bool finishing) const;
   void run_depthwise(const ConvRun& run) const;
+  void run_banded(const ConvRun& run) const;
+  BandLayout bands(bool finishing) const;
+  size_t banded_scratch(int threads, bool sums_in_scratch) const;
   void run_gemm(const ConvRun& run) const;
   void gemm_rows(const ConvRun& run, const Block& block, ThreadPool* pool) const;
 
@@ -110,6 +124,9 @@ class ConvPlan {
   Placement place_;
   ConvPath path_ = ConvPath::indirect;
   int64_t mr_ = 1;
+  // The weights in another form: banded, for the last pixels of a row; indirect, where they were
+  // packed for bands, by taps.
+  PackedB view_;
   int64_t table_rows_ = 0;  // rows that the pointer table covers at a time
 };
 

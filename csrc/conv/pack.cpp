@@ -1,4 +1,5 @@
 // Weights of a convolution into the form that its path wants.
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -8,8 +9,7 @@
 namespace pycompress {
 namespace {
 
-constexpr int64_t kFewChannels =
-    8;  // below, a tap is too short a run for the tile: the windows are gathered
+constexpr int64_t kFewChannels = 8;  // below, a tap is too short a run for the tile
 
 void check_groups(int64_t filters, int64_t groups) {
   if (groups < 1 || filters < 1 || filters % groups != 0) {
@@ -31,6 +31,9 @@ bool choose_depthwise(PackedConv& conv) {
 ConvPath choose_gemm(const PackedConv& conv) {
   const int64_t kr = kernel_of(*conv.set, conv.is_float).kr;
   const bool whole = conv.group_channels % kr == 0;
+  const Window& w = conv.window;
+  const bool runs = w.dilation[2] == 1 && w.kernel[2] > 1;
+  if (conv.groups == 1 && runs) return ConvPath::banded;
   if (conv.window.taps() == 1 && conv.groups == 1 && whole) return ConvPath::indirect;
   const bool gathers = !whole || conv.groups > 1 || conv.group_channels < kFewChannels;
   return gathers ? ConvPath::gathered : ConvPath::indirect;
@@ -112,6 +115,13 @@ void pack_groups(PackedConv& conv, const T* w, const Pack& pack) {
   const int64_t taps = conv.window.taps();
   const int64_t channels = conv.group_channels;
   const int64_t filters = conv.group_filters();
+  if (conv.path == ConvPath::banded) {
+    const int64_t run = conv.window.kernel[2] * channels;
+    const std::vector<T> ordered = taps_first(w, filters, channels, taps);
+    conv.panels.push_back(
+        pack(ordered.data(), taps * channels / run, run, run, 1, taps * channels, 0));
+    return;
+  }
   for (int64_t g = 0; g < conv.groups; ++g, w += filters * channels * taps) {
     if (conv.path == ConvPath::gathered) {
       const std::vector<T> ordered = taps_first(w, filters, channels, taps);
@@ -123,7 +133,58 @@ void pack_groups(PackedConv& conv, const T* w, const Pack& pack) {
   }
 }
 
+// [filters][channels][taps] -> [abreast][filters][rows of taps][a long run of taps][channels], with
+// `zero` where a pixel's window is not.
+template <typename T>
+std::vector<T> side_by_side(const PackedConv& conv, const T* w, T zero) {
+  const Window& window = conv.window;
+  const int64_t channels = conv.group_channels;
+  const int64_t rows = window.kernel[0] * window.kernel[1];
+  const int64_t length = run_taps(window, conv.abreast);
+  std::vector<T> out(static_cast<size_t>(conv.abreast * conv.filters * rows * length * channels),
+                     zero);
+  T* to = out.data();
+  for (int64_t i = 0; i < conv.abreast; ++i) {
+    for (int64_t f = 0; f < conv.filters; ++f) {
+      for (int64_t row = 0; row < rows; ++row, to += length * channels) {
+        for (int64_t k = 0; k < window.kernel[2]; ++k) {
+          T* const tap = to + (i * window.stride[2] + k) * channels;
+          for (int64_t c = 0; c < channels; ++c)
+            tap[c] = w[(f * channels + c) * window.taps() + row * window.kernel[2] + k];
+        }
+      }
+    }
+  }
+  return out;
+}
+
 }  // namespace
+
+// By the cycles that a block of rows takes for each pixel: a step in depth multiplies every row by
+// every vector of columns, and loads both; behind them come the vectors of results.
+int64_t pixels_abreast(const PackedConv& form) {
+  if (form.path != ConvPath::banded) return 1;
+  constexpr int64_t kMost = 16, kResults = 3;  // cycles for a vector of results
+  constexpr double kGain = 0.95;               // for twice the weights
+  const GemmKernel& kernel = kernel_of(*form.set, form.is_float);
+  const Window& w = form.window;
+  const TileShape shape = kernel.shapes[0];
+  const auto cycles = [&](int64_t abreast) {
+    const int64_t depth = round_up(run_taps(w, abreast) * form.group_channels, kernel.kr);
+    const int64_t steps = w.kernel[0] * w.kernel[1] * depth / kernel.kr;
+    const int64_t panels = ceil_div(abreast * form.filters, kernel.nr);
+    const int64_t products = shape.rows * panels;
+    const int64_t loads = panels + shape.rows * ceil_div(panels, shape.panels);
+    const int64_t cost = steps * std::max(products, loads) + kResults * products;
+    return static_cast<double>(cost) / static_cast<double>(shape.rows * abreast);
+  };
+  int64_t best = 1;
+  for (int64_t abreast = 2; abreast <= kMost; abreast *= 2) {
+    if (abreast * form.filters > shape.panels * kernel.nr) break;
+    if (cycles(abreast) < kGain * cycles(best)) best = abreast;
+  }
+  return best;
+}
 
 PackedConv conv_form(const KernelSet& set, bool is_float, int64_t filters, int64_t group_channels,
                      int64_t groups, const Window& window, bool depthwise) {
@@ -156,6 +217,18 @@ PackedConv pack_conv_int8(const KernelSet& set, const void* w, bool w_signed, in
                 return pack_b_int8(set, b, w_signed, taps, k, conv.group_filters(), tap_stride,
                                    k_stride, n_stride, zero);
               });
+  if (!conv.panels[0].col_zero.empty()) return conv;
+  conv.abreast = pixels_abreast(conv);
+  if (conv.abreast > 1) {
+    const uint8_t zero = w_signed ? 0 : 128;
+    const std::vector<uint8_t> values = side_by_side(conv, bytes, zero);
+    const int64_t columns = conv.abreast * conv.filters;
+    const int64_t rows = window.kernel[0] * window.kernel[1];
+    const int64_t run = run_taps(window, conv.abreast) * group_channels;
+    const std::vector<int32_t> zeros(static_cast<size_t>(columns), zero);
+    conv.wide = pack_b_int8(set, values.data(), w_signed, rows, run, columns, run, 1, rows * run,
+                            zeros.data());
+  }
   return conv;
 }
 
@@ -172,6 +245,14 @@ PackedConv pack_conv_f32(const KernelSet& set, const float* w, int64_t filters,
                 return pack_b_f32(set, b, taps, k, conv.group_filters(), tap_stride, k_stride,
                                   n_stride);
               });
+  conv.abreast = pixels_abreast(conv);
+  if (conv.abreast > 1) {
+    const std::vector<float> values = side_by_side(conv, w, 0.0f);
+    const int64_t rows = window.kernel[0] * window.kernel[1];
+    const int64_t run = run_taps(window, conv.abreast) * group_channels;
+    conv.wide =
+        pack_b_f32(set, values.data(), rows, run, conv.abreast * filters, run, 1, rows * run);
+  }
   return conv;
 }
 
@@ -193,7 +274,7 @@ void conv_init(const PackedConv& conv, int32_t x_zero, bool x_signed, const int3
 }
 
 size_t PackedConv::bytes() const {
-  size_t total = depthwise.size();
+  size_t total = depthwise.size() + wide.panels.size();
   for (const PackedB& group : panels) total += group.panels.size();
   return total;
 }

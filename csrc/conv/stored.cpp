@@ -153,17 +153,19 @@ PackedConv restore_conv(const KernelSet& set, const std::vector<Stored>& stored,
   if (depthwise) return restore_depthwise(set, std::move(form), stored[0]);
   const int64_t taps = window.taps();
   const bool gathered = path == ConvPath::gathered;
-  const int64_t depth = gathered ? taps * group_channels : group_channels;
+  const int64_t run = path == ConvPath::banded ? window.kernel[2] : gathered ? taps : 1;
+  // What is derived from the weights is made again.
+  const bool as_stored = path == form.path && pixels_abreast(form) == 1;
   std::vector<Unpacked> parts;
   for (size_t g = 1; g < stored.size(); ++g) {
     PackedB panels =
-        restore_b(set, stored[g], is_float, gathered ? 1 : taps, depth, form.group_filters());
-    if (path == form.path)
+        restore_b(set, stored[g], is_float, taps / run, run * group_channels, form.group_filters());
+    if (as_stored)
       form.panels.push_back(std::move(panels));
     else
       parts.push_back(unpack_b(stored[g]));
   }
-  return path == form.path ? form : repack(set, form, parts);
+  return as_stored ? form : repack(set, form, parts);
 }
 
 }  // namespace pycompress

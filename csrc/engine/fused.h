@@ -4,9 +4,9 @@
 // How an operator uses it:
 //   constructor  Layer layer(node, channel_axis) reads w_scale, w_zero, x_scale, x_zero, dynamic,
 //   y_*, res_*, activation,
-//                alpha, beta and the bias, and says which of the three ways (`mode`) the layer
-//                runs. Pack float_weights(...) when mode is f32, else the integers of w with
-//                layer.w_zero_or_null().
+//                alpha, beta, gain, shift and the bias, and says which of the three ways (`mode`)
+//                the layer runs. Pack float_weights(...) when mode is f32, else the integers of w
+//                with layer.w_zero_or_null().
 //   plan()       layer.check_inputs(plan) checks types; LayerEpilogue ready(layer, init) computes
 //   scale, bias and bounds once;
 //                init: [N] from gemm_init(packed, layer.x_zero, x_signed, layer.int_bias_or_null(),
@@ -27,12 +27,18 @@
 
 namespace pycompress {
 
+// gain * op(x) + shift, each step rounded.
 struct Activation {
   Unary op = Unary::identity;
   float alpha = 0.0f;
   float beta = 0.0f;
+  float gain = 1.0f;
+  float shift = 0.0f;
 
-  bool clamps() const { return op == Unary::identity || op == Unary::relu || op == Unary::clip; }
+  bool clamps() const {
+    const bool clamp = op == Unary::identity || op == Unary::relu || op == Unary::clip;
+    return clamp && gain == 1.0f && shift == 0.0f;
+  }
   float lo() const;
   float hi() const;
 };
@@ -86,6 +92,9 @@ struct Layer {
   // quantization after it. float32 output: in place, y == sums. n columns each.
   void finish_rows(const KernelSet& set, float* sums, int64_t rows, int64_t n, int64_t ld,
                    const void* residual, int64_t residual_ld, void* y, int64_t ldy) const;
+
+ private:
+  void finish(const KernelSet& set, float* sums, int64_t n, const uint8_t* residual, void* y) const;
 };
 
 // An epilogue's arrays, ready for many runs.

@@ -55,10 +55,11 @@ struct Job {
         element(packed.is_float ? 4 : 1),
         flip(!b.is_float && kernel.widen == nullptr && a.is_signed != kernel.a_signed),
         strip(flip ? kernel.strip_flip : kernel.strip),
+        taps(a.tap_count == 0 ? b.taps : a.tap_count),
         panels(ceil_div(b.n, kernel.nr)) {
-    // A table has the kernel's own height.
-    const TileShape shape = a.table != nullptr ? kernel.shapes[0] : cheapest(kernel, m, panels);
-    height = a.table != nullptr ? kernel.mr : even_part(m, shape.rows);
+    const bool fixed = a.table != nullptr && !a.fitted;  // a table of the kernel's own height
+    const TileShape shape = fixed ? kernel.shapes[0] : cheapest(kernel, m, panels);
+    height = fixed ? kernel.mr : even_part(m, shape.rows);
     // One row waits for B, which comes fastest in one stream where it does not stay in cache.
     const bool streams = m == 1 && !b.is_float && b.panels.size() > kStays;
     width = streams ? 1 : even_part(panels, shape.panels);
@@ -76,6 +77,7 @@ struct Job {
   int64_t element;  // bytes of one element of A
   bool flip;
   void (*strip)(const StripArgs& args);
+  int64_t taps;
   int64_t panels;
   int64_t height, width;   // rows and panels of a tile
   int64_t blocks, groups;  // of rows, of panels
@@ -91,9 +93,9 @@ class Rows {
     const bool widen = job.kernel.widen != nullptr;
     const bool padded = job.b.k_padded != job.b.k && !a.readable_tail;
     if (a.table != nullptr) {
-      table = a.table + first * job.b.taps;
+      table = a.table + first * job.taps;
       if (!widen && !padded) return;
-      const int64_t count = ceil_div(last - first, job.height) * job.height * job.b.taps;
+      const int64_t count = ceil_div(last - first, job.height) * job.height * job.taps;
       const void** pointers = room_for(count);
       std::copy(table, table + count, pointers);
       table = pointers;
@@ -167,9 +169,10 @@ void run_range(const Job& job, int64_t first, int64_t last, int64_t first_group,
   const int64_t count = last - first;
   StripArgs args;
   args.rows = rows.table;
-  args.taps = job.b.taps;
+  args.taps = job.taps;
   args.k = job.b.k_padded;
-  args.b = job.b.panel(panel);
+  args.b = static_cast<const char*>(job.b.panel(panel)) +
+           job.a.first_tap * job.b.k_padded * job.kernel.nr * job.element;
   args.panel_bytes = static_cast<int64_t>(job.b.panel_bytes);
   args.row = first;
   args.row_count = count;
@@ -199,7 +202,7 @@ struct Split {
 };
 
 Split split(const Job& job, int64_t threads) {
-  const int64_t depth = std::max<int64_t>(1, job.b.taps * job.b.k);
+  const int64_t depth = std::max<int64_t>(1, job.taps * job.b.k);
   const int64_t part_rows =
       std::clamp<int64_t>(kPartBytes / (depth * (job.kernel.widen != nullptr ? 2 : job.element)),
                           4 * job.height, kPartRows);
@@ -228,17 +231,17 @@ Split split(const Job& job, int64_t threads) {
 void sum_rows(const Job& job, int32_t* sums, ThreadPool* pool) {
   constexpr int64_t kChunk = 64;
   const MatrixA& a = job.a;
-  const int64_t bytes = job.m * job.b.taps * job.b.k;
+  const int64_t bytes = job.m * job.taps * job.b.k;
   parallel_for(
       bytes < kTaskMacs ? nullptr : pool, ceil_div(job.m, kChunk), [&](int64_t chunk, int) {
         const int64_t end = std::min(job.m, (chunk + 1) * kChunk);
         for (int64_t m = chunk * kChunk; m < end; ++m) {
           int32_t total = 0;
-          for (int64_t t = 0; t < job.b.taps; ++t) {
+          for (int64_t t = 0; t < job.taps; ++t) {
             const void* row =
                 a.table == nullptr
                     ? static_cast<const uint8_t*>(a.data) + m * a.lda
-                    : a.table[(m / job.height * job.b.taps + t) * job.height + m % job.height];
+                    : a.table[(m / job.height * job.taps + t) * job.height + m % job.height];
             int32_t part = 0;
             job.kernel.row_sums(static_cast<const uint8_t*>(row), job.b.k, a.is_signed, &part);
             total += part;
@@ -283,6 +286,11 @@ void gemm_init(const PackedB& b, int32_t a_zero, bool a_signed, const int32_t* b
     if (!b.col_zero.empty()) value -= static_cast<uint32_t>(b.col_zero[n]) * shift_sum;
     init[n] = static_cast<int32_t>(value);
   }
+}
+
+int64_t fitted_height(const PackedB& b, int64_t m) {
+  const GemmKernel& kernel = kernel_of(*b.set, b.is_float);
+  return even_part(m, cheapest(kernel, m, ceil_div(b.n, kernel.nr)).rows);
 }
 
 void gemm(const MatrixA& a, const PackedB& b, int64_t m, const Epilogue& epilogue, void* c,

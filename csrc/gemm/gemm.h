@@ -84,8 +84,15 @@ struct MatrixA {
       nullptr;             // [m / mr blocks][taps][mr]: mr = the set's, rows past M repeat the last
   bool is_signed = false;  // integer A
   bool readable_tail =
-      false;  // k_padded elements of every row may be read (else a row's tail is copied)
+      false;            // k_padded elements of every row may be read (else a row's tail is copied)
+  bool fitted = false;  // the table's blocks are fitted_height() rows high, not mr
+  // The table is for these taps of B alone (tap_count 0: for all). What the others read counts as
+  // 0, so they may only be left out where zero points do not need them.
+  int64_t first_tap = 0, tap_count = 0;
 };
+
+// Rows of a block in a table of m rows that is made for one product with b.
+int64_t fitted_height(const PackedB& b, int64_t m);
 
 // C[M, N] = epilogue(A . B). c: the type that epilogue.out says. Filled in here where needed and
 // left null by the caller: init (as for a_zero = 0), col_zero, row_sum, and col_sum when row_zero

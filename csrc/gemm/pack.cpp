@@ -163,6 +163,48 @@ PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t 
   return packed;
 }
 
+namespace {
+
+using Quad = float __attribute__((vector_size(16)));
+
+Quad load_quad(const float* p) {
+  Quad v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+// to[i][n] = from[n][i] for `columns` rows of `depth` values, in squares of four by four.
+void turn(const float* from, int64_t ld, int64_t columns, int64_t depth, float* to, int64_t nr) {
+  int64_t n = 0;
+  for (; n + 4 <= columns; n += 4) {
+    const float* row = from + n * ld;
+    int64_t i = 0;
+    for (; i + 4 <= depth; i += 4) {
+      const Quad a = load_quad(row + i);
+      const Quad b = load_quad(row + ld + i);
+      const Quad c = load_quad(row + 2 * ld + i);
+      const Quad d = load_quad(row + 3 * ld + i);
+      const Quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+      const Quad ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+      const Quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+      const Quad cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+      const Quad turned[4] = {__builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5),
+                              __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
+                              __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5),
+                              __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
+      for (int j = 0; j < 4; ++j) std::memcpy(to + (i + j) * nr + n, &turned[j], sizeof(Quad));
+    }
+    for (; i < depth; ++i) {
+      for (int64_t j = 0; j < 4; ++j) to[i * nr + n + j] = row[j * ld + i];
+    }
+  }
+  for (; n < columns; ++n) {
+    for (int64_t i = 0; i < depth; ++i) to[i * nr + n] = from[n * ld + i];
+  }
+}
+
+}  // namespace
+
 PackedB empty_b_f32(const KernelSet& set, int64_t taps, int64_t k, int64_t n) {
   return empty_panels(set, true, taps, k, n);
 }
@@ -185,6 +227,10 @@ void fill_b_f32(PackedB* packed, const float* b, int64_t tap_stride, int64_t k_s
         if (n_stride == 1 && nr == kColumns && columns == nr) {
           for (int64_t i = 0; i < depth; ++i)
             std::memcpy(to + i * kColumns, from + i * k_stride, kColumns * sizeof(float));
+          continue;
+        }
+        if (k_stride == 1) {
+          turn(from, n_stride, columns, depth, to, nr);
           continue;
         }
         for (int64_t n = 0; n < columns; ++n) {

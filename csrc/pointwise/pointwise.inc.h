@@ -150,66 +150,63 @@ void binary(Binary op, const float* a, int64_t a_step, const float* b, int64_t b
   }
 }
 
-// Sums are made in one order on every instruction set, that of four chains of 16: each takes every
-// fourth group of 16 elements while there are 64, the first takes the groups after them, and the
-// second what is left.
-constexpr int kChains = 4;  // sums that run side by side, to hide the latency of an addition
-constexpr int kGroup = 16;
-constexpr int kParts = kGroup / static_cast<int>(kLanes);  // vectors of a group
+// Sums of float32 are made in one order on every instruction set that has vectors, that of four
+// chains of 16 lanes: element i of a block goes to lane i mod 16 of chain i / 16 mod 4.
+constexpr int kChains = 4;
+constexpr int kGroup = kLanes == 1 ? 1 : 16;
+constexpr int kParts = kGroup / static_cast<int>(kLanes);  // vectors of a chain
 
-template <typename Op>
-inline void add_group(const float* x, const Op& op, F32 (&sum)[kParts]) {
-#pragma GCC unroll 16
-  for (int p = 0; p < kParts; ++p) sum[p] = add(sum[p], op(load(x + p * kLanes)));
-}
-
-// Fewer than a group: what is not there counts as 0, whatever op makes of it.
-constexpr float kLane[kGroup] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-template <typename Op>
-inline void add_rest(const float* x, int64_t n, const Op& op, F32 (&sum)[kParts]) {
-#pragma GCC unroll 16
-  for (int p = 0; p < kParts; ++p) {
-    const int64_t left = n - p * kLanes;
-    if (left <= 0) return;
-    const F32 v = op(left < kLanes ? load_partial(x + p * kLanes, left) : load(x + p * kLanes));
-    const Mask there = less(load(kLane + p * kLanes), set1(static_cast<float>(n)));
-    sum[p] = add(sum[p], select(there, v, set1(0.0f)));
+// The chains in pairs, then the vectors of what is left half by half. Of V vectors, in the order of
+// the elements, those from 4 * kParts on have been added to the ones before.
+template <int kFirst, int kStep, int V>
+[[gnu::always_inline]] inline F32 joined_sum(const F32 (&sum)[V]) {
+  if constexpr (kStep < kParts) {
+    const F32 left = joined_sum<kFirst, 2 * kStep>(sum);
+    if constexpr (kFirst + kStep >= V) return left;
+    if constexpr (kFirst + kStep < V) return add(left, joined_sum<kFirst + kStep, 2 * kStep>(sum));
+  } else {
+    F32 all = sum[kFirst];
+    if constexpr (kFirst + kParts < V) all = add(all, sum[kFirst + kParts]);
+    if constexpr (kFirst + 3 * kParts < V) {
+      all = add(all, add(sum[kFirst + 2 * kParts], sum[kFirst + 3 * kParts]));
+    } else if constexpr (kFirst + 2 * kParts < V) {
+      all = add(all, sum[kFirst + 2 * kParts]);
+    }
+    return all;
   }
 }
 
-// The 64 partial sums of a block, chain by chain and then half by half.
-inline float total_of(F32 (&sum)[kChains][kParts]) {
-#pragma GCC unroll 16
-  for (int p = 0; p < kParts; ++p)
-    sum[0][p] = add(add(sum[0][p], sum[1][p]), add(sum[2][p], sum[3][p]));
-#pragma GCC unroll 16
-  for (int half = kParts / 2; half > 0; half /= 2) {
-#pragma GCC unroll 16
-    for (int p = 0; p < half; ++p) sum[0][p] = add(sum[0][p], sum[0][p + half]);
-  }
-  return reduce_add(sum[0][0]);
+// The sum of no more than four chains; never -0, whatever was added to how many zeros.
+template <int V>
+[[gnu::always_inline]] inline float total_of(const F32 (&sum)[V]) {
+  return reduce_add(joined_sum<0, 1>(sum)) + 0.0f;
 }
 
 // Sum of op(x): float32 within a block, double across blocks, so that length costs no accuracy.
 template <typename Op>
 inline double sum_of(const float* x, int64_t n, const Op& op) {
   constexpr int64_t kBlock = 4096;
+  constexpr int kVectors = kChains * kParts;
+  const F32 zero = set1(0.0f);
   double total = 0.0;
   for (int64_t start = 0; start < n; start += kBlock) {
     const int64_t end = n - start < kBlock ? n : start + kBlock;
-    F32 sum[kChains][kParts];
+    F32 sum[kVectors];
 #pragma GCC unroll 16
-    for (int c = 0; c < kChains; ++c) {
-#pragma GCC unroll 16
-      for (int p = 0; p < kParts; ++p) sum[c][p] = set1(0.0f);
-    }
+    for (int j = 0; j < kVectors; ++j) sum[j] = zero;
     int64_t i = start;
     for (; i + kChains * kGroup <= end; i += kChains * kGroup) {
 #pragma GCC unroll 16
-      for (int c = 0; c < kChains; ++c) add_group(x + i + c * kGroup, op, sum[c]);
+      for (int j = 0; j < kVectors; ++j) sum[j] = add(sum[j], op(load(x + i + j * kLanes)));
     }
-    for (; i + kGroup <= end; i += kGroup) add_group(x + i, op, sum[0]);
-    if (i < end) add_rest(x + i, end - i, op, sum[1]);
+#pragma GCC unroll 16
+    for (int j = 0; j < kVectors; ++j) {
+      const int64_t left = end - i;
+      if (left <= 0) break;
+      const F32 v = op(left < kLanes ? load_partial(x + i, left) : load(x + i));
+      sum[j] = add(sum[j], left < kLanes ? keep_first(v, left, zero) : v);
+      i += kLanes;
+    }
     total += static_cast<double>(total_of(sum));
   }
   return total;
@@ -280,30 +277,6 @@ void reduce_rows(Reduce op, const float* x, int64_t n, float* acc) {
   }
 }
 
-// A row that is all -inf, or holds NaN or +inf, is NaN, as the definition gives it.
-void softmax(const float* x, int64_t n, float* y) {
-  if (n == 0) return;
-  const F32 top = set1(largest(x, n));
-  map(x, n, y, [=](F32 v) { return exp(sub(v, top)); });
-  const F32 scale = set1(static_cast<float>(1.0 / sum_of(y, n, [](F32 v) { return v; })));
-  map(y, n, y, [=](F32 v) { return mul(v, scale); });
-}
-
-// Two passes: the squares are of differences from the mean, so a large mean costs no accuracy.
-void layer_norm(const float* x, int64_t n, const float* gamma, const float* beta, float eps,
-                float* y) {
-  if (n == 0) return;
-  const double count = static_cast<double>(n);
-  const F32 mean = set1(static_cast<float>(sum_of(x, n, [](F32 v) { return v; }) / count));
-  const double variance =
-      sum_of(x, n, [=](F32 v) { return mul(sub(v, mean), sub(v, mean)); }) / count;
-  const F32 scale =
-      set1(static_cast<float>(1.0 / __builtin_sqrt(variance + static_cast<double>(eps))));
-  map(x, n, y, [=](F32 v) { return mul(sub(v, mean), scale); });
-  if (gamma != nullptr) zip(y, 1, gamma, 1, n, y, [](F32 v, F32 g) { return mul(v, g); });
-  if (beta != nullptr) zip(y, 1, beta, 1, n, y, [](F32 v, F32 b) { return add(v, b); });
-}
-
 template <typename Byte>
 inline void add_bytes(const PointwiseKernels::AddArgs& args, const Byte* a, const Byte* b,
                       int64_t n, Byte* y) {
@@ -357,6 +330,14 @@ template <typename Byte>
 void sum_bytes(const Byte* x, int64_t n, int32_t* acc) {
   for (int64_t i = 0; i < n; ++i) acc[i] += x[i];
 }
+
+}  // namespace
+}  // namespace pycompress
+
+#include "pointwise/rows.inc.h"
+
+namespace pycompress {
+namespace {
 
 constexpr PointwiseKernels kPointwiseKernels = {
     unary,

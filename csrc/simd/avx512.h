@@ -135,6 +135,10 @@ inline Mask is_nan(F32 a) { return {_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)};
 inline bool any(Mask a) { return a.v != 0; }
 inline F32 select(Mask m, F32 yes, F32 no) { return {_mm512_mask_blend_ps(m.v, no.v, yes.v)}; }
 
+inline F32 keep_first(F32 a, int64_t n, F32 rest) {
+  return {_mm512_mask_blend_ps(first_lanes(n), rest.v, a.v)};
+}
+
 inline float reduce_add(F32 a) {
   const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
   __m128 x = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));

@@ -48,6 +48,14 @@ inline F32 exp(F32 x) {
   return mul(value, power_of_two(sub(e.n, half)));
 }
 
+// exp(x) for x <= 0; 0 where the result would be no normal number.
+inline F32 exp_of_negative(F32 x) {
+  // Where the bound takes effect n is -127, and the power of two 0.
+  const Reduced e = reduce_exp(max(set1(-88.03f), x));
+  const F32 scale = power_of_two(e.n);
+  return fma(scale, e.tail, scale);
+}
+
 // exp(x) - 1 for x <= 0, accurate near 0.
 inline F32 expm1_of_negative(F32 x) {
   const Reduced e = reduce_exp(max(set1(-20.0f), x));

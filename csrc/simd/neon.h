@@ -138,6 +138,11 @@ inline Mask is_nan(F32 a) { return {vmvnq_u32(vceqq_f32(a.v, a.v))}; }
 inline bool any(Mask a) { return vmaxvq_u32(a.v) != 0; }
 inline F32 select(Mask m, F32 yes, F32 no) { return {vbslq_f32(m.v, yes.v, no.v)}; }
 
+inline F32 keep_first(F32 a, int64_t n, F32 rest) {
+  const int32x4_t lane = {0, 1, 2, 3};
+  return {vbslq_f32(vcltq_s32(lane, vdupq_n_s32(static_cast<int32_t>(n))), a.v, rest.v)};
+}
+
 inline float reduce_add(F32 a) {
   const float32x2_t half = vadd_f32(vget_low_f32(a.v), vget_high_f32(a.v));
   return vget_lane_f32(vpadd_f32(half, half), 0);

@@ -102,7 +102,10 @@ inline Mask is_nan(F32 a) { return {a.v != a.v}; }
 inline bool any(Mask a) { return a.v; }
 inline F32 select(Mask m, F32 yes, F32 no) { return m.v ? yes : no; }
 
-// Half by half: lane i and lane i + kLanes / 2, until one is left.
+// The first n lanes (0 < n <= kLanes) of a, the others of rest.
+inline F32 keep_first(F32 a, int64_t, F32) { return a; }
+
+// Half by half: lanes i and i + kLanes / 2, until one is left.
 inline float reduce_add(F32 a) { return a.v; }
 inline float reduce_min(F32 a) { return a.v; }
 inline float reduce_max(F32 a) { return a.v; }

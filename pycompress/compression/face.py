@@ -124,6 +124,9 @@ def compress(
         `mode`, `max_drop`, `metric` or `exclude` can't be met.
     BudgetError
         The bounds can't be kept; nothing is written.
+    ConversionError
+        The converted model does not stand for the float one, which is a bug; the node is named and
+        nothing is written.
     ValueError
         `report` ends in neither .html nor .json.
     ModuleNotFoundError

@@ -16,6 +16,7 @@ from pycompress.convert import (
     make_plan,
     separate_residuals,
     settle,
+    verify,
     wanted_moments,
 )
 from pycompress.report.report import Calibrated
@@ -56,6 +57,7 @@ def convert_decided(
     if stream is None:
         weights = WeightCache()
         made = apply_plan(graph, _whole(graph, decisions, weights), ranges, weights)
+        verify(graph, made, plan, ranges, weights)
         note = "decisions replayed without data: weights rounded to nearest, agreement not checked"
         return Converted(graph, made, plan, refused, notes=[note], bounds_of=dict(ranges))
     split = Split(stream)
@@ -64,6 +66,7 @@ def convert_decided(
     histograms = calibrate(graph, plan, split, moments, tell)
     weights = WeightCache([(layer.weight, layer.moments) for layer in moments])
     made = apply_plan(graph, _whole(graph, decisions, weights), ranges, weights)
+    verify(graph, made, plan, ranges, weights)
     tell(f"judging on {len(split.held_back)} feeds")
     judge = Judge(graph, split.held_back, make_run, wishes.bounds, wishes.metric)
     verdict = judge.verdict(made)

@@ -26,6 +26,7 @@ from pycompress.convert import (
     separate_residuals,
     settle,
     signal_to_noise,
+    verify,
     wanted_moments,
 )
 from pycompress.convert.rounding import MEMORY
@@ -105,6 +106,7 @@ def convert_blind(graph: Graph, refused: tuple[tuple[str, str], ...], wishes: Wi
     wish = make_plan(graph, wishes.mode, calibrated=False, exclude=wishes.exclude)
     plan = settle(graph, wish, {}, weights)
     done = Converted(graph, apply_plan(graph, plan, {}, weights), plan, refused)
+    verify(graph, done.graph, plan, {}, weights)
     done.notes.append("no calibration data: agreement with the float model was not checked")
     return done
 
@@ -131,6 +133,9 @@ def convert_judged(
     methods = wishes.methods if histograms else wishes.methods[:1]
     found = {name: choose_ranges(histograms, name) for name in methods}
     trials = [(name, settle(graph, plan, r, weights), r) for name, r in found.items()]
+    # before anything is judged: the search would move what was converted wrongly back to float
+    _, first, bounds = trials[0]
+    verify(graph, apply_plan(graph, first, bounds, weights), first, bounds, weights)
     by, plan = budget.best_ranges(trials)
     search = Search(budget, wishes, plan, tell)
     chosen = search.best()
@@ -144,6 +149,7 @@ def convert_judged(
     if chosen.plan is None:
         msg = "internal: the float model was chosen"
         raise AssertionError(msg)
+    verify(graph, chosen.graph, chosen.plan, budget.ranges, weights)
     tell("looking at the errors of nodes")
     return Converted(
         graph,

@@ -10,6 +10,7 @@ from pycompress.convert.errors import NodeError, by_node, signal_to_noise
 from pycompress.convert.judge import Bounds, Judge, MakeRun, Metric, Verdict
 from pycompress.convert.plan import MODES, Choice, Mode, Plan, PlanError, Precision, make_plan
 from pycompress.convert.rounding import Layer, round_rows, wanted_moments
+from pycompress.convert.verify import ConversionError, verify
 from pycompress.convert.weights import quantize_table, quantize_weight
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Budget",
     "BudgetError",
     "Choice",
+    "ConversionError",
     "Costs",
     "Decisions",
     "Held",
@@ -48,6 +50,7 @@ __all__ = [
     "separate_residuals",
     "settle",
     "signal_to_noise",
+    "verify",
     "wanted_moments",
     "weight_bytes",
     "wilson",

@@ -18,6 +18,7 @@ from pycompress.convert.plan import (
     weights_of,
 )
 from pycompress.convert.rounding import round_rows
+from pycompress.convert.verify import ConversionError
 from pycompress.convert.weights import quantize_table, quantize_weight
 from pycompress.graph.ir import PRESET, Graph, Node, Quantized, Value
 from pycompress.graph.names import Names
@@ -58,6 +59,10 @@ class WeightCache:
             made, self._bias[id(array)] = _rounded(array, made, axis, self._moments[id(array)])
         self._made[id(array)] = (array, made)  # holding the array keeps its id from being reused
         return made
+
+    def moments_of(self, array: np.ndarray) -> Moments | None:
+        """Return the second moments by which an array is rounded; None: to nearest."""
+        return self._moments.get(id(array))
 
     def bias_of(self, array: np.ndarray) -> np.ndarray | None:
         """Return what the bias of an array's layer has to take up, float64, one per channel."""
@@ -233,6 +238,10 @@ def _convert_bias(
         return
     if bias is None or not isinstance(bias.const, np.ndarray):
         return
+    if weight.const.scale.size != bias.const.size:
+        found = f"{weight.const.scale.size} scales for {bias.const.size} biases"
+        msg = f"internal: node '{label(node)}' was converted wrongly: its weights have {found}"
+        raise ConversionError(msg)
     units, widened = quantize_bias(bias.const.ravel(), affines[x].scale, weight.const, original)
     node.inputs[2] = Value(names.fresh(bias.name), bias.dtype, units.shape, units)
     if widened is not weight.const:

@@ -16,6 +16,7 @@ from pycompress.runtime.dtypes import infer, widen_halves
 from pycompress.runtime.fallback import ReferenceStep
 from pycompress.runtime.functions import write_out
 from pycompress.runtime.fuse import fuse
+from pycompress.runtime.gain import fold_gains
 from pycompress.runtime.layout import to_channels_last
 from pycompress.runtime.lower import Builder
 from pycompress.runtime.notices import FallbackWarning
@@ -44,7 +45,7 @@ def prepare(graph: Graph) -> Graph:
     if SIMPLIFIED not in graph.metadata and not any(node.is_preset() for node in graph.nodes):
         graph = simplify(graph, in_place=True)
     graph = to_formats(graph, in_place=True).graph
-    graph = absorb(graph)
+    graph = absorb(fold_gains(graph))
     infer(graph)
     graph = fuse_attention(fuse(graph))
     infer(graph)

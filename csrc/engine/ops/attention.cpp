@@ -19,6 +19,7 @@ struct AttentionState final : OpState {
   int64_t keys = 0, width = 0;                        // rows of K and V, depth of V
   int64_t block = 0;                                  // rows of Q at a time
   int64_t mask_strides[4] = {};                       // in elements: batch, head, row, key
+  int64_t ld = 0;                                     // of the scores: whole lines
   std::vector<float> scale;                           // alpha for each key
   size_t scores_bytes = 0;
 };
@@ -51,7 +52,8 @@ class Attention final : public Op {
     state->width = v[3];
     state->scale.assign(static_cast<size_t>(state->keys), alpha_);
     if (plan.has(3)) place_mask(plan, state.get());
-    const int64_t row_bytes = std::max<int64_t>(1, state->keys) * 4;
+    state->ld = round_up(std::max<int64_t>(1, state->keys), 16);
+    const int64_t row_bytes = state->ld * 4;
     state->block =
         std::clamp<int64_t>(kScoreBytes / row_bytes / 12 * 12, 12, std::max<int64_t>(12, q[1]));
     state->scores_bytes = padded_size(static_cast<size_t>(state->block * row_bytes));
@@ -107,35 +109,48 @@ class Attention final : public Op {
       Epilogue scaled;
       scaled.out = Out::f32;
       scaled.scale = state.scale.data();
+      const bool added = add_mask(run, batch, head, first, &scaled);
       MatrixA a;
       a.data = q + first * step;
       a.lda = step;
-      gemm(a, keys, rows, scaled, scores, state.keys, nullptr);
-      weigh(run, batch, head, first, rows, scores);
+      gemm(a, keys, rows, scaled, scores, state.ld, nullptr);
+      if (!added) add_by_row(run, batch, head, first, rows, scores);
+      run.set().pointwise->softmax(scores, rows, state.keys, state.ld, scores);
       Epilogue plain;
       plain.out = Out::f32;
       a.data = scores;
-      a.lda = state.keys;
+      a.lda = state.ld;
       gemm(a, values, rows, plain, y + first * v_step, v_step, nullptr);
     }
   }
 
-  // Rows of scores + mask -> softmax, in place.
-  static void weigh(const RunContext& run, int64_t batch, int64_t head, int64_t first, int64_t rows,
-                    float* scores) {
+  static const float* mask_of(const RunContext& run, int64_t batch, int64_t head, int64_t first) {
+    const auto& strides = run.state<AttentionState>().mask_strides;
+    return run.input(3).as<float>() + batch * strides[0] + head * strides[1] + first * strides[2];
+  }
+
+  // Lets the product of Q and K' add the mask, where it lies in rows; says whether all is done.
+  static bool add_mask(const RunContext& run, int64_t batch, int64_t head, int64_t first,
+                       Epilogue* epilogue) {
     const auto& state = run.state<AttentionState>();
-    const PointwiseKernels& kernels = *run.set().pointwise;
-    const float* mask = nullptr;
-    if (run.has(3)) {
-      mask = run.input(3).as<float>() + batch * state.mask_strides[0] +
-             head * state.mask_strides[1] + first * state.mask_strides[2];
+    if (!run.has(3)) return true;
+    if (state.mask_strides[3] == 0) return false;
+    const float* mask = mask_of(run, batch, head, first);
+    if (state.mask_strides[2] == 0) {
+      epilogue->bias = mask;
+    } else {
+      epilogue->residual = mask;
+      epilogue->residual_ld = state.mask_strides[2];
     }
-    for (int64_t r = 0; r < rows; ++r, scores += state.keys) {
-      if (mask != nullptr) {
-        kernels.binary(Binary::add, scores, 1, mask + r * state.mask_strides[2],
-                       state.mask_strides[3], state.keys, scores);
-      }
-      kernels.softmax(scores, state.keys, scores);
+    return true;
+  }
+
+  static void add_by_row(const RunContext& run, int64_t batch, int64_t head, int64_t first,
+                         int64_t rows, float* scores) {
+    const auto& state = run.state<AttentionState>();
+    const float* mask = mask_of(run, batch, head, first);
+    for (int64_t r = 0; r < rows; ++r, scores += state.ld, mask += state.mask_strides[2]) {
+      run.set().pointwise->binary(Binary::add, scores, 1, mask, 0, state.keys, scores);
     }
   }
 

@@ -7,16 +7,42 @@
 namespace pycompress {
 namespace {
 
-// Copies `outer` blocks of `bytes` between steps of src_step and dst_step bytes.
-void copy_blocks(ThreadPool* pool, int64_t outer, int64_t bytes, const uint8_t* src,
-                 int64_t src_step, uint8_t* dst, int64_t dst_step) {
+template <int64_t kBytes>
+void copy_small(int64_t count, const uint8_t* src, int64_t src_step, uint8_t* dst,
+                int64_t dst_step) {
+  for (int64_t i = 0; i < count; ++i) std::memcpy(dst + i * dst_step, src + i * src_step, kBytes);
+}
+
+// Copies `count` blocks of `bytes` between steps of src_step and dst_step bytes.
+void copy_blocks(int64_t count, int64_t bytes, const uint8_t* src, int64_t src_step, uint8_t* dst,
+                 int64_t dst_step) {
+  switch (bytes) {
+    case 1:
+      return copy_small<1>(count, src, src_step, dst, dst_step);
+    case 2:
+      return copy_small<2>(count, src, src_step, dst, dst_step);
+    case 4:
+      return copy_small<4>(count, src, src_step, dst, dst_step);
+    case 8:
+      return copy_small<8>(count, src, src_step, dst, dst_step);
+    default:
+      break;
+  }
+  for (int64_t i = 0; i < count; ++i)
+    std::memcpy(dst + i * dst_step, src + i * src_step, static_cast<size_t>(bytes));
+}
+
+// body(first, count) over pieces of `outer` rows of `bytes`: what a piece reads or writes in turns
+// stays in a first-level cache, unless a row alone is larger.
+template <typename Body>
+void for_pieces(ThreadPool* pool, int64_t outer, int64_t bytes, const Body& body) {
+  constexpr int64_t kPiece = 16 * 1024;
   if (bytes == 0) return;
-  parallel_ranges(
-      pool, outer, 0.25 * static_cast<double>(bytes) + 4.0, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          std::memcpy(dst + i * dst_step, src + i * src_step, static_cast<size_t>(bytes));
-        }
-      });
+  const int64_t rows = std::max<int64_t>(1, kPiece / bytes);
+  parallel_ranges(pool, outer, 0.25 * static_cast<double>(bytes) + 4.0,
+                  [&](int64_t begin, int64_t end) {
+                    for (int64_t i = begin; i < end; i += rows) body(i, std::min(rows, end - i));
+                  });
 }
 
 int64_t block_bytes(const Tensor& tensor, int axis) {
@@ -51,13 +77,14 @@ class Concat final : public Op {
     const int axis = normalize_axis(axis_, y.shape.rank());
     const int64_t outer = y.shape.product(0, axis);
     const int64_t step = block_bytes(y, axis);
-    auto* dst = y.as<uint8_t>();
-    for (int i = 0; i < run.inputs(); ++i) {
-      const Tensor& x = run.input(i);
-      const int64_t bytes = block_bytes(x, axis);
-      copy_blocks(run.pool(), outer, bytes, x.as<uint8_t>(), bytes, dst, step);
-      dst += bytes;
-    }
+    for_pieces(run.pool(), outer, step, [&](int64_t first, int64_t count) {
+      uint8_t* dst = y.as<uint8_t>() + first * step;
+      for (int i = 0; i < run.inputs(); ++i) {
+        const int64_t bytes = block_bytes(run.input(i), axis);
+        copy_blocks(count, bytes, run.input(i).as<uint8_t>() + first * bytes, bytes, dst, step);
+        dst += bytes;
+      }
+    });
   }
 
  private:
@@ -108,12 +135,14 @@ class Split final : public Op {
     const int axis = normalize_axis(axis_, x.shape.rank());
     const int64_t outer = x.shape.product(0, axis);
     const int64_t step = block_bytes(x, axis);
-    const auto* src = x.as<uint8_t>();
-    for (int i = 0; run.wants(i); ++i) {
-      const int64_t bytes = block_bytes(run.output(i), axis);
-      copy_blocks(run.pool(), outer, bytes, src, step, run.output(i).as<uint8_t>(), bytes);
-      src += bytes;
-    }
+    for_pieces(run.pool(), outer, step, [&](int64_t first, int64_t count) {
+      const uint8_t* src = x.as<uint8_t>() + first * step;
+      for (int i = 0; run.wants(i); ++i) {
+        const int64_t bytes = block_bytes(run.output(i), axis);
+        copy_blocks(count, bytes, src, step, run.output(i).as<uint8_t>() + first * bytes, bytes);
+        src += bytes;
+      }
+    });
   }
 
  private:

@@ -52,12 +52,12 @@ class LayerNorm final : public Op {
     float* deviation = run.wants(2) ? run.output(2).as<float>() : nullptr;
     parallel_ranges(
         run.pool(), rows, 3.0 * static_cast<double>(n), [&](int64_t begin, int64_t end) {
-          for (int64_t r = begin; r < end; ++r) {
-            const float* row = x.as<float>() + r * n;
-            if (mean != nullptr)
-              statistics(row, n, mean + r, deviation == nullptr ? nullptr : deviation + r);
-            run.set().pointwise->layer_norm(row, n, scale, bias, epsilon_, y.as<float>() + r * n);
+          for (int64_t r = begin; mean != nullptr && r < end; ++r) {
+            statistics(x.as<float>() + r * n, n, mean + r,
+                       deviation == nullptr ? nullptr : deviation + r);
           }
+          run.set().pointwise->layer_norm(x.as<float>() + begin * n, end - begin, n, n, scale, bias,
+                                          epsilon_, y.as<float>() + begin * n);
         });
   }
 
@@ -179,7 +179,6 @@ class InstanceNorm final : public Op {
     need_channels(plan, 2, in[1], "B");
     plan.output(0, DType::f32, in);
     plan.in_place(0, 0);
-    plan.scratch(2 * sizeof(float) * static_cast<size_t>(in.product(2, in.rank())));
     return nullptr;
   }
 
@@ -189,10 +188,6 @@ class InstanceNorm final : public Op {
     const int64_t channels = x.shape[1];
     const int64_t n = x.shape.product(2, x.shape.rank());
     if (x.elements() == 0) return;
-    auto* ones = reinterpret_cast<float*>(run.scratch());
-    float* zeros = ones + n;
-    std::fill(ones, ones + n, 1.0f);
-    std::fill(zeros, zeros + n, 0.0f);
     const float* scale = run.input(1).as<float>();
     const float* bias = run.input(2).as<float>();
     const PointwiseKernels& pointwise = *run.set().pointwise;
@@ -200,7 +195,8 @@ class InstanceNorm final : public Op {
                     [&](int64_t begin, int64_t end) {
                       for (int64_t r = begin; r < end; ++r) {
                         float* to = y.as<float>() + r * n;
-                        pointwise.layer_norm(x.as<float>() + r * n, n, ones, zeros, epsilon_, to);
+                        pointwise.layer_norm(x.as<float>() + r * n, 1, n, n, nullptr, nullptr,
+                                             epsilon_, to);
                         pointwise.binary(Binary::mul, to, 1, scale + r % channels, 0, n, to);
                         pointwise.binary(Binary::add, to, 1, bias + r % channels, 0, n, to);
                       }

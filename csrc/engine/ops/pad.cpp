@@ -1,5 +1,6 @@
 // Pad: constant, edge, reflect and wrap, with negative pads that cut. Each axis has a table of the
-// input's index for every index of the result, -1 where the constant goes.
+// input's index for every index of the result, -1 where the constant goes. The axes behind the last
+// one that is padded are one unit.
 #include <algorithm>
 #include <cstring>
 
@@ -12,8 +13,10 @@ namespace {
 enum class PadMode { constant, edge, reflect, wrap };
 
 struct PadState final : OpState {
-  std::vector<std::vector<int64_t>> from;  // by axis
-  int64_t copy_first = 0;  // the run of the last axis that is copied as it is: result index,
+  std::vector<std::vector<int64_t>> from;  // by axis, up to `last`
+  int last = 0;                            // the last axis that is padded
+  int64_t unit = 1;                        // elements behind it
+  int64_t copy_first = 0;  // the run of that axis that is copied as it is: result index,
   int64_t copy_from = 0;   // input index,
   int64_t copy_count = 0;  // length
 };
@@ -79,14 +82,17 @@ class Pad final : public Op {
       return nullptr;
     }
     auto state = std::make_unique<PadState>();
-    for (int i = 0; i < rank; ++i) {
+    state->last = rank - 1;
+    while (begin[state->last] == 0 && end[state->last] == 0) --state->last;
+    const int last = state->last;
+    state->unit = in.product(last + 1, rank);
+    for (int i = 0; i <= last; ++i) {
       std::vector<int64_t> table;
       // A table is not longer than the result; an empty result needs none.
       for (int64_t j = 0; j < (out.elements() == 0 ? 0 : out[i]); ++j)
         table.push_back(source_index(mode_, j - begin[i], in[i]));
       state->from.push_back(std::move(table));
     }
-    const int last = rank - 1;
     state->copy_first = std::clamp<int64_t>(begin[last], 0, out[last]);
     state->copy_from = std::max<int64_t>(0, -begin[last]);
     state->copy_count =
@@ -99,8 +105,9 @@ class Pad final : public Op {
     const Tensor& x = run.input(0);
     const Tensor& y = run.output(0);
     if (y.elements() == 0) return;
-    const int last = y.shape.rank() - 1;
-    const auto size = static_cast<int64_t>(dtype_size(x.dtype));
+    const int last = state.last;
+    const size_t element = dtype_size(x.dtype);
+    const int64_t size = state.unit * static_cast<int64_t>(element);
     const uint64_t nothing = 0;
     const void* value = run.has(2) ? run.input(2).data : &nothing;
     const int64_t n = y.shape[last];
@@ -122,21 +129,27 @@ class Pad final : public Op {
               stride *= x.shape[i];
             }
             auto* to = y.as<uint8_t>() + row * n * size;
+            const auto fill = [&](int64_t first, int64_t count) {
+              copy_elements(value, 0, count * state.unit, element, to + first * size);
+            };
             if (outside) {
-              copy_elements(value, 0, n, static_cast<size_t>(size), to);
+              fill(0, n);
               continue;
             }
             const uint8_t* line = src + from * x.shape[last] * size;
             const auto& table = state.from[static_cast<size_t>(last)];
-            const auto one = [&](int64_t i) {
-              const int64_t index = table[static_cast<size_t>(i)];
-              std::memcpy(to + i * size, index < 0 ? value : line + index * size,
-                          static_cast<size_t>(size));
+            const auto pad = [&](int64_t first, int64_t count) {
+              if (mode_ == PadMode::constant) return fill(first, count);
+              for (int64_t i = first; i < first + count; ++i) {
+                std::memcpy(to + i * size, line + table[static_cast<size_t>(i)] * size,
+                            static_cast<size_t>(size));
+              }
             };
-            for (int64_t i = 0; i < state.copy_first; ++i) one(i);
+            const int64_t behind = state.copy_first + state.copy_count;
+            pad(0, state.copy_first);
             std::memcpy(to + state.copy_first * size, line + state.copy_from * size,
                         static_cast<size_t>(state.copy_count * size));
-            for (int64_t i = state.copy_first + state.copy_count; i < n; ++i) one(i);
+            pad(behind, n - behind);
           }
         });
   }

@@ -173,12 +173,15 @@ class ReduceOp final : public Op {
     const Reduction joined = op_ == Reduction::max || op_ == Reduction::min ? op_ : Reduction::sum;
     auto* out = y.as<float>();
     std::fill(out, out + y.elements(), identity_of<float>(op_));
+    constexpr int64_t kShort = 8;  // not worth a kernel's call
     const int64_t n = state.loop.inner();
     split_rows(run, [&](int64_t begin, int64_t end) {
       state.loop.for_rows(begin, end, [&](const int64_t* at) {
         const float* row = x.as<float>() + at[0];
         float* acc = out + at[1];
-        if (state.row_reduced) {
+        if (state.row_reduced && n < kShort) {
+          for (int64_t i = 0; i < n; ++i) *acc = join(op_, *acc, row[i]);
+        } else if (state.row_reduced) {
           *acc = join(joined, *acc, pointwise.reduce(kernel, row, n));
         } else {
           pointwise.reduce_rows(kernel, row, n, acc);

@@ -34,9 +34,8 @@ class Softmax final : public Op {
     const double cost = (log_ ? 8.0 : 5.0) * static_cast<double>(n);
     if (inner == 1 && !log_) {
       parallel_ranges(run.pool(), rows, cost, [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) {
-          run.set().pointwise->softmax(x.as<float>() + r * n, n, y.as<float>() + r * n);
-        }
+        run.set().pointwise->softmax(x.as<float>() + begin * n, end - begin, n, n,
+                                     y.as<float>() + begin * n);
       });
       return;
     }
@@ -54,7 +53,7 @@ class Softmax final : public Op {
         if (log_) {
           log_softmax(*run.set().pointwise, from, inner, n, column, to);
         } else {
-          run.set().pointwise->softmax(column, n, column);
+          run.set().pointwise->softmax(column, 1, n, n, column);
           for (int64_t i = 0; i < n; ++i) to[i * inner] = column[i];
         }
       }

@@ -1,4 +1,5 @@
-// Transpose: a view when only dimensions of 1 move, else tiles.
+// Transpose: a view when only dimensions of 1 move, else tiles. A short last axis that stays the
+// last is one element.
 #include "engine/ops/ops.h"
 #include "engine/strided.h"
 
@@ -6,8 +7,9 @@ namespace pycompress {
 namespace {
 
 struct TransposeState final : OpState {
-  explicit TransposeState(const StridedLoop<2>& loop) : loop(loop) {}
+  TransposeState(const StridedLoop<2>& loop, size_t size) : loop(loop), size(size) {}
   StridedLoop<2> loop;
+  size_t size;  // bytes of an element
 };
 
 class Transpose final : public Op {
@@ -46,14 +48,25 @@ class Transpose final : public Op {
       return nullptr;
     }
     row_major_strides(out, to);
-    return std::make_unique<TransposeState>(StridedLoop<2>(out, {from, to}));
+    size_t size = dtype_size(plan.dtype(0));
+    const int64_t last = out[rank - 1];
+    const int64_t joined = last * static_cast<int64_t>(size);
+    if (last > 1 && from[rank - 1] == 1 && (joined == 2 || joined == 4 || joined == 8)) {
+      size = static_cast<size_t>(joined);
+      out[rank - 1] = 1;
+      for (int i = 0; i < rank; ++i) {
+        from[i] /= last;
+        to[i] /= last;
+      }
+    }
+    return std::make_unique<TransposeState>(StridedLoop<2>(out, {from, to}), size);
   }
 
   void run(const RunContext& run) const override {
     const Tensor& x = run.input(0);
     if (x.elements() == 0) return;
-    copy_strided(run.pool(), run.state<TransposeState>().loop, dtype_size(x.dtype), x.data,
-                 run.output(0).data);
+    const auto& state = run.state<TransposeState>();
+    copy_strided(run.pool(), state.loop, state.size, x.data, run.output(0).data);
   }
 
  private:

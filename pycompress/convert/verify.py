@@ -1,0 +1,300 @@
+"""The differential step: what was converted still stands for what it was made of.
+
+Nothing here uses the code that converts: errors, scales, zero points, axes and biases are worked
+out again from the float model, and held to what the conversion promises. A node that does not fit
+is named.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pycompress.convert.plan import CHANNEL_AXIS, label, weight_indices
+from pycompress.graph.ir import Quantized
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pycompress.calibration import Moments, Range
+    from pycompress.convert.apply import WeightCache
+    from pycompress.convert.plan import Choice, Plan
+    from pycompress.graph.ir import Graph, Node, Value
+
+LIMIT = 127
+"""The largest integer of a weight; -128 would break the exactness of the AVX2 kernels."""
+
+HALF = 0.5 + 1e-4
+"""A weight that was rounded to nearest is no further off than so many steps."""
+
+WIDENED = 2**19
+"""A scale is wider than its weights need only for a bias that takes at least so many units."""
+
+
+class ConversionError(RuntimeError):
+    """The converted model does not stand for the float one: a bug, and nothing was written."""
+
+
+def verify(
+    graph: Graph,
+    made: Graph,
+    plan: Plan,
+    ranges: Mapping[str, Range],
+    weights: WeightCache,
+) -> None:
+    """Hold a converted graph against the float one, node by node.
+
+    Parameters
+    ----------
+    graph, made : Graph
+        Float and converted.
+    plan : Plan
+        What `made` carries out.
+    ranges : dict of (low, high) by value name
+    weights : WeightCache
+        Has the second moments by which weights were rounded.
+
+    Raises
+    ------
+    ConversionError
+        Names the first node whose weights, bias or input does not fit, and how.
+
+    Notes
+    -----
+    A channel's integers are right when each weight is within half a step, or when they do no worse
+    than that: the mean squared error of the channel's answers, over what calibration saw, is at
+    most that of rounding to nearest. There is no tolerance to tune.
+    """
+    for complaint in _of_pairs(graph, made, ranges):
+        msg = f"internal: {complaint}"
+        raise ConversionError(msg)
+    converted = {node.output.name: node for node in made.nodes if node.outputs}
+    for node in graph.nodes:
+        choice = plan.choices.get(node.output.name)
+        if choice is None or choice.precision == "float":
+            continue
+        for complaint in _of_node(node, converted.get(choice.key), choice, weights):
+            msg = f"internal: node '{label(node)}' was converted wrongly: {complaint}"
+            raise ConversionError(msg)
+
+
+def _of_node(node: Node, made: Node | None, choice: Choice, weights: WeightCache) -> Iterator[str]:
+    if made is None:
+        yield "it is gone"
+        return
+    if choice.precision == "static" and _pair(made.input(0)) is None:
+        yield "its input is not in integers"
+    if bool(made.attrs.get("dynamic")) != (choice.precision in {"dynamic", "rows"}):
+        yield f"its ranges are not found as '{choice.precision}' wants it"
+    for index in weight_indices(node):
+        before, after = node.input(index), made.input(index)
+        array = None if before is None else before.const
+        if not isinstance(array, np.ndarray):
+            continue
+        if after is None or not isinstance(after.const, Quantized):
+            yield "its weights are not in integers"
+            continue
+        moments = weights.moments_of(array)
+        misfit = _of_form(node, array, after.const)
+        if misfit is not None:
+            yield misfit
+            continue
+        bias = made.input(2) if choice.precision == "static" else None
+        complaints = list(_of_weights(array, after.const, bias, moments))
+        yield from complaints
+        if not complaints and node.is_preset("conv", "linear", "conv_transpose"):
+            yield from _of_bias(node, made, array, after.const, moments)
+
+
+def _of_form(node: Node, before: np.ndarray, after: Quantized) -> str | None:
+    """Complain of integers that can't stand for an array at all."""
+    axis = CHANNEL_AXIS[node.op]
+    if after.data.shape != before.shape:
+        return f"its weights have shape {list(after.data.shape)}, wanted {list(before.shape)}"
+    # an embedding takes a table that another node reads as well along that one's axis
+    if after.axis is None or (after.axis != axis and node.op != "embedding"):
+        return f"the axis of its weights' scales is {after.axis}, wanted {axis}"
+    if after.scale.shape != (before.shape[after.axis],):
+        return f"its weights have {after.scale.size} scales, wanted {before.shape[after.axis]}"
+    return "its weights have a zero point, wanted none" if after.zero_point.any() else None
+
+
+def _of_weights(
+    before: np.ndarray, after: Quantized, bias: Value | None, moments: Moments | None
+) -> Iterator[str]:
+    rows, integers = _by_channel(before, after.axis or 0), _by_channel(after.data, after.axis or 0)
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        kept = np.array_equal(
+            rows[~finite], integers[~finite] * after.scale[~finite, None], equal_nan=True
+        )
+        if not kept:
+            yield "its infinities or NaN are not what they were"
+            return
+        rows, integers = rows[finite], integers[finite]
+    scale = after.scale[finite]
+    if integers.min(initial=0) < -LIMIT:
+        yield f"an integer of its weights is {integers.min()}, wanted {-LIMIT} or more"
+        return
+    yield from _of_scales(rows, scale, finite, bias)
+    off = np.abs(rows / scale[:, None] - integers)
+    far = off.max(axis=1, initial=0.0) > HALF
+    if far.any() and moments is not None:
+        far[far] = _worse(rows, integers, scale, moments)[far]
+    if far.any():
+        worst = int(np.argmax(np.where(far, off.max(axis=1, initial=0.0), 0.0)))
+        slope = (rows[far] * integers[far] * scale[far, None]).sum() / np.square(rows[far]).sum()
+        yield (
+            f"its integers times their scales are {slope:.3f} times its weights, and channel "
+            f"{worst} is off by {off[worst].max():.3g} steps ({far.sum()} of {far.size} channels)"
+        )
+
+
+def _of_scales(
+    rows: np.ndarray, scale: np.ndarray, finite: np.ndarray, bias: Value | None
+) -> Iterator[str]:
+    """Complain of scales that waste levels, unless a bias needs them."""
+    if not (np.isfinite(scale).all() and (scale > 0).all()):
+        yield "a scale of its weights is not finite or not positive"
+        return
+    largest = np.abs(rows).max(axis=1, initial=0.0)
+    needed = np.maximum(largest / np.float32(LIMIT), np.finfo(np.float32).tiny)
+    wide = (scale > needed * (1 + 1e-5)) & (largest > 0)
+    if bias is not None and isinstance(bias.const, Quantized):
+        wide &= np.abs(bias.const.data.ravel()[finite].astype(np.int64)) < WIDENED
+    if wide.any():
+        worst = int(np.argmax(np.where(wide, scale / needed, 0.0)))
+        ratio = float(scale[worst] / needed[worst])
+        yield (
+            f"the scale of channel {worst} is {ratio:.4g} times what its weights need, "
+            f"they use {LIMIT / ratio:.3g} of {LIMIT} levels"
+        )
+
+
+def _worse(
+    rows: np.ndarray, integers: np.ndarray, scale: np.ndarray, moments: Moments
+) -> np.ndarray:
+    """Tell which channels' answers are worse than with weights rounded to nearest."""
+    groups = moments.sums.shape[0]
+    steps = scale.astype(np.float64)[:, None]
+    nearest = np.clip(np.rint(rows / steps), -LIMIT, LIMIT)
+    spread = _spread(moments)
+
+    def error(change: np.ndarray) -> np.ndarray:
+        part = change.reshape(groups, -1, change.shape[1])
+        found: np.ndarray = ((part @ spread) * part).sum(axis=2).ravel()
+        return found
+
+    mine, near = error(rows - integers * steps), error(rows - nearest * steps)
+    # what float64 itself may lose in the sums
+    slack = 1e-9 * np.square(rows).sum(axis=1) * np.abs(spread).max(initial=0.0)
+    worse: np.ndarray = ~(mine <= near * (1 + 1e-6) + slack)
+    return worse
+
+
+def _spread(moments: Moments) -> np.ndarray:
+    """Return the covariance of what the weights are multiplied with: a bias takes up its mean."""
+    second = moments.sums / max(moments.rows, 1)
+    mean = second[:, :-1, -1:]
+    found: np.ndarray = second[:, :-1, :-1] - mean @ mean.transpose(0, 2, 1)
+    return found
+
+
+def _of_bias(
+    node: Node, made: Node, array: np.ndarray, weight: Quantized, moments: Moments | None
+) -> Iterator[str]:
+    before, after = node.input(2), made.input(2)
+    if before is None or not isinstance(before.const, np.ndarray):
+        if after is not None and (before is None or after.name != before.name):
+            yield "it has another bias"
+        return
+    if after is None or after.const is None:
+        yield "its bias is gone"
+        return
+    constant = after.const
+    wanted = before.const.astype(np.float64)
+    found = (constant.dequantize() if isinstance(constant, Quantized) else constant).astype(float)
+    if found.size != wanted.size:
+        yield f"its bias has shape {list(found.shape)}, wanted {list(wanted.shape)}"
+        return
+    wanted, found = wanted.ravel(), found.ravel()
+    if moments is not None:
+        wanted = wanted + _mean_error(array, weight, moments)
+    step = constant.scale.astype(np.float64) if isinstance(constant, Quantized) else 0.0
+    slack = 1e-5 * np.abs(wanted).max(initial=1e-6) + 1e-6 * np.abs(wanted)
+    off = np.abs(found - wanted) - step - slack
+    if not (off <= 0).all():
+        worst = int(np.argmax(off))
+        yield f"its bias is {found[worst]:.6g} in channel {worst}, wanted {wanted[worst]:.6g}"
+        return
+    pair = _pair(made.input(0))
+    if isinstance(constant, Quantized) and pair is not None:
+        unit = _parameters(pair)[0] * weight.scale.astype(np.float64)
+        unit = np.maximum(unit, np.finfo(np.float32).tiny)
+        if not np.allclose(constant.scale, unit, rtol=1e-5, atol=0.0):
+            yield "the scales of its bias are not those of its input times those of its weights"
+
+
+def _mean_error(array: np.ndarray, weight: Quantized, moments: Moments) -> np.ndarray:
+    """Return what the answers of each channel lose on average, over what calibration saw."""
+    second = moments.sums / max(moments.rows, 1)
+    if moments.rows == 0 or not np.isfinite(second).all():
+        return np.zeros(array.shape[weight.axis or 0])
+    rows = _by_channel(array, weight.axis or 0).astype(np.float64)
+    integers = _by_channel(weight.data, weight.axis or 0)
+    change = rows - integers * weight.scale.astype(np.float64)[:, None]
+    part = change.reshape(second.shape[0], -1, change.shape[1])
+    found: np.ndarray = (part @ second[:, :-1, -1:]).ravel()
+    return found
+
+
+def _of_pairs(graph: Graph, made: Graph, ranges: Mapping[str, Range]) -> Iterator[str]:
+    """Complain of integers that do not cover the range of their value, or mean something else."""
+    known = {value.name for value in graph.values()}
+    readers = made.consumers()
+    found: dict[str, tuple[float, float]] = {}
+    for node in made.nodes:
+        source = node.input(0) if node.is_op("QuantizeLinear") else None
+        if source is None or source.name not in known:
+            continue
+        if source.name not in ranges:
+            yield f"value '{source.name}' is in integers, and its range is unknown"
+            continue
+        found[source.name] = _parameters(node)
+        for reader in readers.get(node.output, []):
+            if _parameters(reader) != found[source.name]:
+                yield f"value '{source.name}' is read back with another scale or zero point"
+    # values that one node moves share a scale, which covers all of their ranges and no more
+    covered: dict[tuple[float, float], Range] = {}
+    for name, parameters in found.items():
+        low, high = covered.get(parameters, (0.0, 0.0))
+        covered[parameters] = (min(low, ranges[name][0]), max(high, ranges[name][1]))
+    for name, (scale, zero) in found.items():
+        low, high = covered[scale, zero]
+        ends = (0.0 - zero) * scale, (255.0 - zero) * scale
+        off = max(abs(ends[0] - low), abs(ends[1] - high))
+        if off > 1.001 * scale and high > low and scale > 2 * np.finfo(np.float32).tiny:
+            yield (
+                f"the integers of value '{name}' cover {ends[0]:.6g} to {ends[1]:.6g}, "
+                f"wanted {low:.6g} to {high:.6g}"
+            )
+
+
+def _pair(value: Value | None) -> Node | None:
+    """Return the DequantizeLinear that a value comes from."""
+    node = None if value is None else value.producer
+    return node if node is not None and node.is_op("DequantizeLinear") else None
+
+
+def _parameters(node: Node) -> tuple[float, float]:
+    scale, zero = node.inputs[1:3]
+    if scale is None or zero is None:
+        msg = f"'{label(node)}' has no scale or zero point"
+        raise ConversionError(msg)
+    return float(scale.array()), float(zero.array())
+
+
+def _by_channel(array: np.ndarray, axis: int) -> np.ndarray:
+    rows: np.ndarray = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
+    return rows
