@@ -10,13 +10,13 @@ def weights(seed, *shape):
     return (np.random.default_rng(seed).integers(-512, 513, shape) * 2.0**-12).astype(np.float32)
 
 
-def model(nodes, x, constants):
-    """One input `x`, one output `y`."""
+def model(nodes, x, y, constants):
+    """One input `x`, one output `y`, of these shapes."""
     graph = helper.make_graph(
         [helper.make_node(op, ins, outs, **attrs) for op, ins, outs, attrs in nodes],
         "small",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, x)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, y)],
         [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
@@ -52,7 +52,7 @@ def encoder():
         "g": 1 + weights(7, 48), "b": weights(8, 48),
         "heads": np.array([0, 0, 2, 24]), "flat": np.array([0, 0, 48]),
     }  # fmt: skip
-    return model(nodes, [1, 21, 48], constants)
+    return model(nodes, [1, 21, 48], [1, 21, 48], constants)
 
 
 def gru():
@@ -66,7 +66,7 @@ def gru():
         "w": weights(1, 1, 120, 35), "r": weights(2, 1, 120, 40), "b": weights(3, 1, 240),
         "c": weights(4, 40, 10), "zero": np.array([0]),
     }  # fmt: skip
-    return model(nodes, [7, 1, 35], constants)
+    return model(nodes, [7, 1, 35], [1, 10], constants)
 
 
 def depthwise():
@@ -88,7 +88,7 @@ def depthwise():
         "w1": weights(1, 24, 3, 3, 3), "w2": weights(2, 24, 1, 3, 3),
         "w3": weights(3, 24, 24, 1, 1), "w4": weights(4, 40, 24, 1, 1),
     }  # fmt: skip
-    return model(nodes, [1, 3, 19, 22], constants)
+    return model(nodes, [1, 3, 19, 22], [1, 40], constants)
 
 
 MODELS = {"encoder": encoder, "gru": gru, "depthwise": depthwise}
