@@ -1,4 +1,4 @@
-"""Whole models, ours beside onnxruntime's, in turns in one process; prints a Markdown table.
+"""Whole models, ours beside other engines, in turns in one process; prints a Markdown table.
 
 python bench/models.py --model M.onnx [--feeds F.npz] [--calibration C.npz] [--model N.onnx …]
 python bench/models.py --folder DIR    every NAME.onnx, with NAME.feeds and NAME.calibration
@@ -9,6 +9,8 @@ NAME.feeds). Without them inputs are drawn at random, which is good for times an
 agreement. The rows of a model are
 
   onnxruntime float, dynamic, static    the file itself, and what its own two quantizers make of it
+  openvino float, default, nncf         where it is installed: in float32, as it comes, and what its
+                                        quantizer makes of it
   pycompress float, int8, plan          the file itself, what `compress` makes of it, and what
                                         `save` makes of that
   onnxruntime, our int8                 the same int8 file, in onnxruntime
@@ -164,7 +166,8 @@ def main() -> int:
         samples = [feed for _, feed in zip(range(options.samples), source, strict=False)]
         learnt = list(read_feeds(calibration, inputs)) if calibration else None
         with tempfile.TemporaryDirectory() as folder:
-            made = candidates(model, learnt, Path(folder), options.threads, options.mode)
+            timed = samples[: options.timed]
+            made = candidates(model, learnt, Path(folder), options, timed)
             measured = measure(model.stem, made, samples, options)
         for row in measured:
             print(

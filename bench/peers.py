@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime
+import openvino_peer
 from onnxruntime.quantization import (
     CalibrationDataReader,
     QuantFormat,
@@ -44,7 +45,7 @@ class _Feeds(CalibrationDataReader):
         return next(self.left, None)
 
 
-def candidates(model: Path, calibration, folder: Path, threads: int, mode: str) -> list[Candidate]:
+def candidates(model: Path, calibration, folder: Path, options, timed) -> list[Candidate]:
     """Make every engine of a model; a quantizer that fails is named on stderr and left out.
 
     Parameters
@@ -53,9 +54,13 @@ def candidates(model: Path, calibration, folder: Path, threads: int, mode: str) 
         Without it nothing can be quantized statically.
     folder : Path
         Where the quantized files go.
+    options : the command line's `threads` and `mode`
+    timed : list of feeds
+        OpenVINO is told the shapes that they have in common.
     """
+    threads = options.threads
     ours = folder / f"{model.stem}.int8.onnx"
-    pycompress.compress(model, ours, calibration=calibration, mode=mode)
+    pycompress.compress(model, ours, calibration=calibration, mode=options.mode)
     plan = ours.with_suffix(".plan")
     pycompress.InferenceSession(ours, num_threads=threads).save(plan)
     made = [_onnxruntime(ORT_FLOAT, model, threads)]
@@ -73,11 +78,30 @@ def candidates(model: Path, calibration, folder: Path, threads: int, mode: str) 
             made = [candidate for candidate in made if candidate.path != path]
     return [
         *made,
+        *_openvino(model, openvino_peer.variants(model, calibration, folder), threads, timed),
         _pycompress("pycompress float", model, threads),
         _pycompress("pycompress int8", ours, threads),
         _pycompress("pycompress int8, plan", plan, threads),
         _onnxruntime("onnxruntime, our int8", ours, threads),
     ]
+
+
+def _openvino(model: Path, variants, threads: int, timed) -> list[Candidate]:
+    shapes = openvino_peer.shapes_of(timed)
+
+    def made(name, make, settings):
+        try:
+            path = make()
+            candidate = Candidate(
+                name, path, lambda: openvino_peer.Compiled(path, threads, shapes, settings)
+            )
+            candidate.load()
+        except Exception as error:
+            _complain(model, name, error)
+            return []
+        return [candidate]
+
+    return [candidate for variant in variants for candidate in made(*variant)]
 
 
 def _quantizers(calibration):

@@ -132,7 +132,7 @@ def test_an_unknown_mode_is_exit_code_2(folder):
 
 
 def test_the_module_is_what_the_script_runs(folder):
-    arguments = [sys.executable, "-c", "from pycompress.cli import main; main()", "inspect"]
+    arguments = [sys.executable, "-m", "pycompress", "inspect"]
     done = subprocess.run(
         [*arguments, str(folder / "text.onnx")], capture_output=True, text=True, check=False
     )

@@ -12,6 +12,7 @@ void bind_gemm(pybind11::module_& module);
 void bind_int4(pybind11::module_& module);
 void bind_limits(pybind11::module_& module);
 void bind_linear(pybind11::module_& module);
+void bind_onnx(pybind11::module_& module);
 void bind_pointwise(pybind11::module_& module);
 void bind_program(pybind11::module_& module);
 void bind_quantize(pybind11::module_& module);

@@ -11,6 +11,7 @@ PYBIND11_MODULE(_core, module) {
   pycompress::bind_limits(module);
   pycompress::bind_linear(module);
   pycompress::bind_conv(module);  // after the activations, which it takes
+  pycompress::bind_onnx(module);
   pycompress::bind_pointwise(module);
   pycompress::bind_program(module);
   pycompress::bind_quantize(module);

@@ -6,6 +6,12 @@
 namespace pycompress {
 namespace {
 
+#ifdef PYCOMPRESS_EMULATE_AVX_VNNI
+constexpr bool kEmulatesAvxVnni = true;  // by tests/emulator/avx_vnni.cpp
+#else
+constexpr bool kEmulatesAvxVnni = false;
+#endif
+
 uint64_t xcr0() {
   uint32_t lo = 0;
   uint32_t hi = 0;
@@ -31,14 +37,15 @@ uint32_t cpu_features() {
   constexpr uint64_t kZmm = 0xe6;  // and opmask, upper zmm
   if ((state & kYmm) != kYmm || __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return kNone;
   uint32_t found = kNone;
-  if ((ebx & (1u << 5)) != 0) found |= kAvx2;
+  if ((ebx & (1u << 5)) == 0) return kNone;
+  found |= kAvx2;
   const uint32_t avx512 = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31);  // F, DQ, BW, VL
-  if ((found & kAvx2) != 0 && (state & kZmm) == kZmm && (ebx & avx512) == avx512) {
-    found |= kAvx512;
-    if ((ecx & (1u << 11)) != 0) found |= kAvx512Vnni;
-    if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1u << 5)) != 0)
-      found |= kAvx512Bf16;
-  }
+  const bool has_avx512 = (state & kZmm) == kZmm && (ebx & avx512) == avx512;
+  if (has_avx512) found |= kAvx512;
+  if (has_avx512 && (ecx & (1u << 11)) != 0) found |= kAvx512Vnni;
+  if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) == 0) eax = 0;
+  if (kEmulatesAvxVnni || (eax & (1u << 4)) != 0) found |= kAvxVnni;
+  if (has_avx512 && (eax & (1u << 5)) != 0) found |= kAvx512Bf16;
   return found;
 }
 

@@ -13,6 +13,7 @@ enum CpuFeature : uint32_t {
   kAvx512Bf16 = 1u << 4,
   kNeonDotprod = 1u << 5,  // sdot, udot
   kNeonI8mm = 1u << 6,     // smmla, ummla, usmmla
+  kAvxVnni = 1u << 7,      // vpdpbusd on ymm registers, VEX-encoded
 };
 
 uint32_t cpu_features();

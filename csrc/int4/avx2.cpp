@@ -16,30 +16,9 @@
 
 #include "gemm/columns_avx2.h"
 #include "gemm/epilogue.inc.h"
-#include "kernels.h"
-
-namespace pycompress {
-namespace {
-
-[[gnu::always_inline]] inline int32_t largest_lane(I32 v) {
-  __m128i m =
-      _mm_max_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
-  m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
-  m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1));
-  return _mm_cvtsi128_si32(m);
-}
-[[gnu::always_inline]] inline int32_t sum_lanes(I32 v) {
-  __m128i m =
-      _mm_add_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
-  m = _mm_add_epi32(m, _mm_shuffle_epi32(m, 0x4e));
-  m = _mm_add_epi32(m, _mm_shuffle_epi32(m, 0xb1));
-  return _mm_cvtsi128_si32(m);
-}
-
-}  // namespace
-}  // namespace pycompress
-
+#include "int4/lanes_avx2.inc.h"
 #include "int4/tile.inc.h"
+#include "kernels.h"
 
 namespace pycompress {
 namespace {
@@ -47,12 +26,6 @@ namespace {
 constexpr int32_t kMr = 4, kNr = 8;
 constexpr int64_t kWordDepth = 32;  // k that 16 bits hold
 constexpr int64_t kAhead = 1024;    // bytes of the panel that are asked for early
-
-[[gnu::always_inline]] inline __m256i broadcast4(const char* p) {
-  int32_t four;
-  __builtin_memcpy(&four, p, sizeof(four));
-  return _mm256_set1_epi32(four);
-}
 
 template <int R, bool kZeros>
 void gemm_tile_4x8_s4_avx2(const Int4Args& args) {

@@ -91,7 +91,7 @@ inline F32 log(F32 x) {
 }
 
 inline F32 sigmoid(F32 x) {
-  const F32 e = exp(neg(abs(x)));
+  const F32 e = exp_of_negative(neg(abs(x)));
   const F32 one = set1(1.0f);
   return div(select(less(x, set1(0.0f)), e, one), add(e, one));
 }
@@ -102,7 +102,9 @@ inline F32 tanh(F32 x) {
 }
 
 // log(1 + exp(x))
-inline F32 softplus(F32 x) { return add(max(set1(0.0f), x), log1p_reduced(exp(neg(abs(x))))); }
+inline F32 softplus(F32 x) {
+  return add(max(set1(0.0f), x), log1p_reduced(exp_of_negative(neg(abs(x)))));
+}
 
 // Upper tail of the normal distribution, exp(-t^2 / 2) * P(1 / (1 + 0.3 t)) for t >= 0; P to 8e-8.
 constexpr float kTail[] = {0x1.eecdaap-18f, 0x1.e96842p-4f, 0x1.f37cfep-4f,
@@ -112,7 +114,7 @@ constexpr float kTail[] = {0x1.eecdaap-18f, 0x1.e96842p-4f, 0x1.f37cfep-4f,
 inline F32 normal_tail(F32 t) {
   t = min(set1(14.5f), t);  // exp is 0 there
   const F32 u = div(set1(1.0f), fma(t, set1(0.3f), set1(1.0f)));
-  return mul(exp(mul(mul(t, t), set1(-0.5f))), polynomial(kTail, u));
+  return mul(exp_of_negative(mul(mul(t, t), set1(-0.5f))), polynomial(kTail, u));
 }
 
 // erf(x) / x in x^2 <= 1; 6e-8.

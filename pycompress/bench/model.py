@@ -1,14 +1,11 @@
-"""A model, node by node: ours, and onnxruntime's where it is installed, in turns."""
+"""A model, node by node: ours, and the peers' that are installed, in turns."""
 
 from __future__ import annotations
 
-import json
 import statistics
-import tempfile
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
+from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +13,7 @@ from rich.console import Group
 from rich.markup import escape
 
 from pycompress.bench.machine import Machine, this_machine
+from pycompress.bench.model_peers import installed
 from pycompress.bench.noise import Probe
 from pycompress.bench.tables import noise_text, table, threads_text, time_text
 from pycompress.bench.timing import Times, Turn, in_turns
@@ -26,11 +24,14 @@ from pycompress.runtime import InferenceSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from rich.console import RenderableType
     from rich.table import Table
 
-OURS, THEIRS = "pycompress", "onnxruntime"
+    from pycompress.bench.model_peers import Peer
+
+OURS = "pycompress"
 ROUNDS, RUNS = 7, 2
 """Rounds of profiled runs, and how many each engine makes in a round."""
 
@@ -71,7 +72,7 @@ class ModelRun:
     Attributes
     ----------
     assumed : tuple of str
-        What was made up for the input.
+        What was made up for the input, and which peers cannot read the model.
     """
 
     model: str
@@ -122,16 +123,16 @@ def run_model(
         feed, assumed = random_feed(inputs)
     else:
         feed, assumed = next(islice(feeds(data, inputs), 1)), []
-    has_peer = find_spec(THEIRS) is not None
     probe = Probe()
     names, turns = [], []
+    notes = list(assumed)
     for count in threads:
         session = InferenceSession(model, num_threads=count)
         names.append((OURS, count))
-        turns.append(_turn(session, feed))
-        if has_peer:
-            names.append((THEIRS, count))
-            turns.append(_turn(_peer(model, count), feed))
+        turns.append(Turn(lambda: None, partial(session.run, None, feed)))
+        for peer in _peers(model, count, notes):
+            names.append((peer.name, count))
+            turns.append(Turn(lambda: None, partial(peer.run, feed)))
     tell(f"running {model}", 1, 3)
     samples = in_turns(turns, seconds, probe)
     tell(f"profiling {model}", 2, 3)
@@ -139,64 +140,45 @@ def run_model(
         str(model),
         this_machine(),
         pycompress.isa(),
-        tuple(assumed),
+        tuple(dict.fromkeys(notes)),
         tuple(Engine(*name, Times.of(found)) for name, found in zip(names, samples, strict=True)),
-        _nodes(model, feed, threads[0], has_peer=has_peer),
+        _nodes(model, feed, threads[0]),
         probe.noise(),
     )
 
 
-def _turn(session: Any, feed: Mapping[str, np.ndarray]) -> Turn:  # noqa: ANN401 (ours or theirs)
-    return Turn(lambda: None, lambda: session.run(None, feed))
+def _peers(model: Path, threads: int, notes: list[str], *, profiled: bool = False) -> list[Peer]:
+    """Open the model in each peer; one that cannot read it is noted and left out."""
+    found = []
+    for peer in installed():
+        try:
+            found.append(peer(model, threads, profiled=profiled))
+        except Exception as error:  # noqa: PERF203 (whatever another engine raises)
+            (line, *_) = str(error).strip().splitlines() or [type(error).__name__]
+            notes.append(f"{peer.name} cannot read it: {line}")
+    return found
 
 
-def _peer(model: Path, threads: int, profile: Path | None = None) -> Any:  # noqa: ANN401 (the peer has no types)
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    # Sessions of several thread counts are alive at once: one that spins takes the others' cores.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if profile is not None:
-        options.enable_profiling = True
-        options.profile_file_prefix = str(profile)
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-def _nodes(
-    model: Path, feed: Mapping[str, np.ndarray], threads: int, *, has_peer: bool
-) -> tuple[Node, ...]:
-    """Profile both engines in turns: the median over the rounds of each node's time in a run."""
+def _nodes(model: Path, feed: Mapping[str, np.ndarray], threads: int) -> tuple[Node, ...]:
+    """Profile the engines in turns: the median over the rounds of each node's time in a run."""
     ours = InferenceSession(model, num_threads=threads)
+    peers = _peers(model, threads, [], profiled=True)
     rounds: dict[tuple[str, str], list[float]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        peer: Any = _peer(model, threads, Path(folder) / "profile") if has_peer else None
-        for _ in range(ROUNDS):
-            for row in ours.profile(feed, RUNS):
-                rounds.setdefault((row.name, row.op), []).append(row.ms / 1e3 / RUNS)
-            for _ in range(RUNS if peer else 0):
-                peer.run(None, feed)
-        events = json.loads(Path(peer.end_profiling()).read_text()) if peer else []
+    for _ in range(ROUNDS):
+        for row in ours.profile(feed, RUNS):
+            rounds.setdefault((row.name, row.op), []).append(row.ms / 1e3 / RUNS)
+        for peer in peers:
+            for _ in range(RUNS):
+                peer.run(feed)
     nodes = {
         name: Node(name, op, {OURS: statistics.median(found)})
         for (name, op), found in rounds.items()
     }
-    for (name, op), seconds in _kernel_times(events, ROUNDS * RUNS).items():
-        node = nodes.setdefault(name, Node(name, op, {}))
-        node.seconds[THEIRS] = node.seconds.get(THEIRS, 0.0) + seconds
+    for peer in peers:
+        for (name, op), seconds in peer.node_times().items():
+            node = nodes.setdefault(name, Node(name, op, {}))
+            node.seconds[peer.name] = node.seconds.get(peer.name, 0.0) + seconds
     return tuple(sorted(nodes.values(), key=lambda node: -max(node.seconds.values())))
-
-
-def _kernel_times(events: list[dict[str, Any]], runs: int) -> dict[tuple[str, str], float]:
-    """Read onnxruntime's profile: the median of a kernel's calls, times its calls in a run."""
-    ending = "_kernel_time"
-    calls: dict[tuple[str, str], list[float]] = {}
-    for event in events:
-        if event.get("cat") == "Node" and event["name"].endswith(ending):
-            key = event["name"].removesuffix(ending), event["args"]["op_name"]
-            calls.setdefault(key, []).append(event["dur"] / 1e6)
-    return {key: statistics.median(found) * len(found) / runs for key, found in calls.items()}
 
 
 def model_view(run: ModelRun) -> RenderableType:
@@ -208,31 +190,35 @@ def model_view(run: ModelRun) -> RenderableType:
         figures = (time_text(times.median), spread, str(times.samples))
         engines.add_row(row.engine, str(row.threads), *figures)
     threads = run.engines[0].threads
-    parts: list[RenderableType] = [escape(str(run.machine)), "", engines, _ours_view(run, threads)]
-    if any(THEIRS in node.seconds for node in run.nodes):
-        parts.append(_theirs_view(run, threads))
+    peers = [row.engine for row in run.engines if row.threads == threads and row.engine != OURS]
+    parts: list[RenderableType] = [escape(str(run.machine)), "", engines]
+    parts.append(_ours_view(run, threads, peers))
+    parts += [_theirs_view(run, threads, peer) for peer in peers]
+    if peers:
         parts.append(
             "A node that an engine fused into another one has no row. Profiling takes time too."
         )
     else:
-        parts.append("onnxruntime is not installed: nothing stands beside ours.")
+        parts.append("onnxruntime and openvino are not installed: nothing stands beside ours.")
     parts += [f"[yellow]·[/yellow] {escape(note)}" for note in run.assumed]
     return Group(*parts, noise_text(run.noise))
 
 
-def _ours_view(run: ModelRun, threads: int) -> Table:
-    title = f"Nodes of {OURS}, {threads_text(threads)}; {THEIRS}'s where it has one of that name"
-    view = table("node", "operator", "a run", "share", THEIRS, title=title, text=2)
-    return _filled(view, [node for node in run.nodes if OURS in node.seconds], OURS, THEIRS)
+def _ours_view(run: ModelRun, threads: int, peers: list[str]) -> Table:
+    beside = f"; {' and '.join(peers)} where they have one of that name" if peers else ""
+    title = f"Nodes of {OURS}, {threads_text(threads)}{beside}"
+    view = table("node", "operator", "a run", "share", *peers, title=title, text=2)
+    return _filled(view, [node for node in run.nodes if OURS in node.seconds], OURS, peers)
 
 
-def _theirs_view(run: ModelRun, threads: int) -> Table:
-    title = f"Nodes of {THEIRS} that have other names, {threads_text(threads)}"
+def _theirs_view(run: ModelRun, threads: int, peer: str) -> Table:
+    title = f"Nodes of {peer} that have other names, {threads_text(threads)}"
     view = table("node", "operator", "a run", "share", title=title, text=2)
-    return _filled(view, [node for node in run.nodes if OURS not in node.seconds], THEIRS)
+    rows = [node for node in run.nodes if OURS not in node.seconds and peer in node.seconds]
+    return _filled(view, rows, peer, [])
 
 
-def _filled(view: Table, nodes: list[Node], engine: str, other: str | None = None) -> Table:
+def _filled(view: Table, nodes: list[Node], engine: str, others: list[str]) -> Table:
     """Add the rows of one engine's nodes, the rest in one row."""
     view.columns[0].no_wrap, view.columns[0].overflow = False, "fold"
     nodes = sorted(nodes, key=lambda node: -node.seconds[engine])
@@ -240,8 +226,8 @@ def _filled(view: Table, nodes: list[Node], engine: str, other: str | None = Non
     for node in nodes[:MOST_ROWS]:
         seconds = node.seconds[engine]
         figures = [time_text(seconds), f"{seconds / whole:.1%}"]
-        if other is not None:
-            figures.append(time_text(node.seconds[other]) if other in node.seconds else "")
+        taken = [node.seconds.get(other) for other in others]
+        figures += ["" if time is None else time_text(time) for time in taken]
         view.add_row(escape(node.name), node.op, *figures)
     rest = [node.seconds[engine] for node in nodes[MOST_ROWS:]]
     if rest:

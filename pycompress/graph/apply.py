@@ -3,44 +3,78 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
 
-from pycompress.graph.pattern import matches, why_not
+from pycompress.graph.pattern import Surroundings, could_fit, matches, surroundings, why_not
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from pycompress.graph.edit import Edit
     from pycompress.graph.ir import Node
     from pycompress.graph.pattern import Rule
 
+Rules: TypeAlias = "tuple[Rule, ...]"
 
-def apply_rules(edit: Edit, rules: Sequence[Rule]) -> None:
+
+class _Index:
+    """Rules, found by what stands around a node.
+
+    A model repeats itself: which of a hundred rules can fit between the same neighbours is asked
+    once.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self._by_op: dict[tuple[str, str], list[Rule]] = {}
+        for rule in rules:
+            for op in rule.root.ops:
+                self._by_op.setdefault(op, []).append(rule)
+        self._known: dict[Surroundings, Rules] = {}
+
+    def has(self, node: Node) -> bool:
+        """Tell whether any rule starts from such a node."""
+        return (node.domain, node.op) in self._by_op
+
+    def rules(self, edit: Edit, node: Node) -> Rules:
+        """Return the rules that could fit at a node, in their order."""
+        around = surroundings(edit, node)
+        found = self._known.get(around)
+        if found is None:
+            rules = self._by_op.get(around[0], ())
+            found = tuple(rule for rule in rules if could_fit(rule.root, around))
+            if len(self._known) < _MOST_KNOWN:
+                self._known[around] = found
+        return found
+
+
+_MOST_KNOWN = 4096  # neighbourhoods; a strange model must not make the process grow
+_index = lru_cache(maxsize=64)(_Index)
+
+
+def apply_rules(edit: Edit, rules: Rules) -> None:
     """Apply rules until none fits any more."""
-    by_op: dict[tuple[str, str], list[Rule]] = {}
-    for rule in rules:
-        for op in rule.root.ops:
-            by_op.setdefault(op, []).append(rule)
-    while _round(edit, by_op):
+    index = _index(rules)
+    while _round(edit, index):
         pass
 
 
-def _round(edit: Edit, by_op: dict[tuple[str, str], list[Rule]]) -> bool:
+def _round(edit: Edit, index: _Index) -> bool:
     """Look at every node, and again at what a rule made; tell whether anything changed."""
-    queue = deque(n for n in edit.nodes() if (n.domain, n.op) in by_op)
+    queue = deque(n for n in edit.nodes() if index.has(n))
     queued = set(queue)
     edit.added.clear()
     any_change = False
     while queue:
         node = queue.popleft()
         queued.discard(node)
-        if not edit.owns(node) or not _apply_first(edit, by_op[node.domain, node.op], node):
+        if not edit.owns(node) or not _apply_first(edit, index.rules(edit, node), node):
             continue
         any_change = True
         changed = list(edit.added)
         changed += [r for n in changed for v in n.outputs for r in edit.readers(v)]
         edit.added.clear()
-        fresh = [n for n in dict.fromkeys(changed) if n not in queued and (n.domain, n.op) in by_op]
+        fresh = [n for n in dict.fromkeys(changed) if n not in queued and index.has(n)]
         queue.extend(fresh)
         queued.update(fresh)
     return any_change

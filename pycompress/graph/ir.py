@@ -61,7 +61,7 @@ class Quantized:
 Constant: TypeAlias = np.ndarray | Quantized
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Value:
     """A tensor that flows along an edge. Identity is the object; names are unique within a model.
 
@@ -92,7 +92,7 @@ class Value:
         return f"<{kind}{self.name}: {self.dtype}{shape}>"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Node:
     """An operator applied to values. ``inputs`` holds None where an optional input is left out.
 
@@ -136,7 +136,7 @@ class Node:
 
     def reads(self) -> list[Value]:
         """Return the values that the node reads, its subgraphs' captures included."""
-        found = [v for v in self.inputs if v is not None]
+        found: list[Value] = list(filter(None, self.inputs))
         for attr in self.attrs.values():
             if isinstance(attr, Graph):
                 found += captures(attr)
@@ -185,12 +185,12 @@ class Graph:
 
     def values(self) -> Iterator[Value]:
         """Iterate over every value once: inputs, then what the nodes read and compute."""
-        found = dict.fromkeys(self.inputs)
+        found = list(self.inputs)
         for node in self.nodes:
-            found.update(dict.fromkeys(node.reads()))
-            found.update(dict.fromkeys(node.outputs))
-        found.update(dict.fromkeys(self.outputs))
-        yield from found
+            found += node.reads()
+            found += node.outputs
+        found += self.outputs
+        return iter(dict.fromkeys(found))
 
     def constants(self) -> Iterator[Value]:
         """Iterate over the constants that this graph reads."""

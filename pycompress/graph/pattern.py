@@ -77,16 +77,6 @@ class Match:
         """Return a constant as a plain array."""
         return self[name].array()
 
-    def copy(self) -> Match:
-        """Return a match that can be extended on its own."""
-        other = Match(self.root)
-        other.values, other.nodes, other.inner = (
-            dict(self.values),
-            dict(self.nodes),
-            dict(self.inner),
-        )
-        return other
-
 
 Refuse: TypeAlias = Callable[["Edit", Match], "str | None"]
 
@@ -95,7 +85,7 @@ def _accept(edit: Edit, match: Match) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rule:
     """What becomes what, unless.
 
@@ -146,10 +136,48 @@ def _leaf(item: str | float) -> _Leaf:
     return _Leaf(name, constant=name.isupper(), optional=item.endswith("?"))
 
 
+Surroundings: TypeAlias = "tuple[tuple[str, str], ...]"
+"""A node's domain and operator, then for each input those of its producer, or what it is else."""
+
+_ABSENT, _CONSTANT, _GIVEN = ("", "absent"), ("", "constant"), ("", "given")
+
+
+def surroundings(edit: Edit, node: Node) -> Surroundings:
+    """Return what a rule can see of a node without looking further than its inputs."""
+    return ((node.domain, node.op), *[_origin(edit, value) for value in node.inputs])
+
+
+def _origin(edit: Edit, value: Value | None) -> tuple[str, str]:
+    if value is None:
+        return _ABSENT
+    if value.const is not None:
+        return _CONSTANT
+    producer = value.producer
+    return (producer.domain, producer.op) if edit.owns(producer) and producer else _GIVEN
+
+
+def could_fit(op: _Op, around: Surroundings) -> bool:
+    """Tell whether a pattern may fit where the surroundings are these."""
+    root, *inputs = around
+    swaps = len(inputs) == 2 and root[1] in _COMMUTES
+    return root in op.ops and all(
+        any(
+            origin in item.ops if isinstance(item, _Op) else origin == _CONSTANT
+            for origin in (inputs if swaps else inputs[place : place + 1])
+        )
+        for place, item in op.telling
+    )
+
+
 def matches(edit: Edit, rule: Rule, node: Node) -> Iterator[Match]:
-    """Iterate over the ways in which a rule's pattern fits at a node."""
+    """Iterate over the ways in which a rule's pattern fits at a node.
+
+    It is one object that holds each of them in turn.
+    """
     if _may_fit(edit, rule.root, node):
-        yield from _match_node(edit, rule.root, node, Match(node))
+        match = Match(node)
+        for _ in _match_node(edit, rule.root, node, match):
+            yield match
 
 
 def why_not(edit: Edit, rule: Rule, match: Match) -> str | None:
@@ -188,21 +216,22 @@ def _may_fit(edit: Edit, op: _Op, node: Node) -> bool:
     return True
 
 
-def _match_node(edit: Edit, op: _Op, node: Node, match: Match) -> Iterator[Match]:
-    if (node.domain, node.op) not in op.ops:
+def _match_node(edit: Edit, op: _Op, node: Node, match: Match) -> Iterator[None]:
+    """Let `match` hold each way in which a pattern fits at a node, one after the other."""
+    inputs, wanted = node.inputs, op.inputs
+    if (node.domain, node.op) not in op.ops or any(inputs[len(wanted) :]):
         return
-    if op.name:
-        if match.nodes.get(op.name, node) is not node:
-            return
-        match = match.copy()
+    is_new = bool(op.name) and op.name not in match.nodes
+    if is_new:
         match.nodes[op.name] = node
-    inputs = node.inputs
-    if any(v is not None for v in inputs[len(op.inputs) :]):
+    elif op.name and match.nodes[op.name] is not node:
         return
-    padded = [*inputs, *[None] * (len(op.inputs) - len(inputs))][: len(op.inputs)]
-    yield from _match_inputs(edit, op.inputs, padded, node, match)
+    padded = [*inputs[: len(wanted)], *[None] * (len(wanted) - len(inputs))]
+    yield from _match_inputs(edit, wanted, padded, node, match)
     if node.op in _COMMUTES and not node.domain and len(padded) == 2 and padded[0] is not padded[1]:
-        yield from _match_inputs(edit, op.inputs, padded[::-1], node, match)
+        yield from _match_inputs(edit, wanted, padded[::-1], node, match)
+    if is_new:
+        del match.nodes[op.name]
 
 
 def _match_inputs(
@@ -211,46 +240,49 @@ def _match_inputs(
     values: list[Value | None],
     reader: Node,
     match: Match,
-) -> Iterator[Match]:
-    if not items:
-        yield match
-        return
-    for extended in _match_value(edit, items[0], values[0], reader, match):
-        yield from _match_inputs(edit, items[1:], values[1:], reader, extended)
+    *,
+    start: int = 0,
+) -> Iterator[None]:
+    """Match the inputs from `start` on; what a way has put into `match` goes when it is done."""
+    named = []
+    for place in range(start, len(items)):
+        item, value = items[place], values[place]
+        if isinstance(item, _Op):
+            for _ in _match_producer(edit, item, value, match):
+                yield from _match_inputs(edit, items, values, reader, match, start=place + 1)
+            break
+        if not _fits(item, value, reader, match):
+            break
+        if item.name and item.name not in match.values:
+            match.values[item.name] = value
+            named.append(item.name)
+    else:
+        yield
+    for name in named:
+        del match.values[name]
 
 
-def _match_value(
-    edit: Edit, item: _Op | _Leaf, value: Value | None, reader: Node, match: Match
-) -> Iterator[Match]:
-    if isinstance(item, _Op):
-        node = edit.producer(value)
-        if (
-            node is None
-            or item.output >= len(node.outputs)
-            or node.outputs[item.output] is not value
-        ):
-            return
-        if (node.domain, node.op) in item.ops:
-            extended = match.copy()
-            extended.inner[node] = item.shared
-            yield from _match_node(edit, item, node, extended)
+def _match_producer(edit: Edit, op: _Op, value: Value | None, match: Match) -> Iterator[None]:
+    node = edit.producer(value)
+    if node is None or op.output >= len(node.outputs) or node.outputs[op.output] is not value:
         return
+    before = match.inner.get(node)
+    match.inner[node] = op.shared
+    yield from _match_node(edit, op, node, match)
+    if before is None:
+        del match.inner[node]
+    else:
+        match.inner[node] = before
+
+
+def _fits(leaf: _Leaf, value: Value | None, reader: Node, match: Match) -> bool:
     if value is None:
-        if item.optional:
-            extended = match.copy()
-            extended.values[item.name] = None
-            yield extended
-        return
-    if item.constant and value.const is None:
-        return
-    if item.number is not None:
-        if _is_number(value, item.number) and not _adds_axes(value, reader):
-            yield match
-        return
-    if match.values.get(item.name, value) is value:
-        extended = match.copy()
-        extended.values[item.name] = value
-        yield extended
+        return leaf.optional
+    if leaf.constant and value.const is None:
+        return False
+    if leaf.number is not None:
+        return _is_number(value, leaf.number) and not _adds_axes(value, reader)
+    return match.values.get(leaf.name, value) is value
 
 
 def _is_number(value: Value, number: float) -> bool:

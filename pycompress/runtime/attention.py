@@ -3,11 +3,13 @@
 q [B, S, H, D] -> Transpose ┐
 k [B, T, H, D] -> Transpose ┴ MatMul -> (+ mask) -> Softmax ┐
 v [B, T, H, W] -> Transpose ────────────────────────────────┴ MatMul -> Transpose -> [B, S, H, W]
+
+Where q, k and v are parts of one value, [B, S, 3 H D] -> Split -> Reshape, the operator reads that.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -66,9 +68,58 @@ def _attention(
     q, k = _moved(scores.inputs[0], _HEADS_FIRST), _moved(scores.inputs[1], turned)
     if q is None or k is None or any(v.dtype != np.float32 for v in (q, k, v)):
         return None
+    attrs: dict[str, Any] = {"alpha": float(scores.attrs.get("alpha", 1.0))}
+    whole = _parts_of((q, k, v))
+    if whole is not None:
+        source, attrs = whole[0], attrs | whole[1]
+        q = k = v = source
     inputs: list[Value | None] = [q, k, v, *([] if mask is None else [mask])]
-    attrs = {"alpha": float(scores.attrs.get("alpha", 1.0))}
     return Node("attention", inputs, last.outputs, attrs, NATIVE, softmax.name)
+
+
+def _parts_of(values: Sequence[Value]) -> tuple[Value, dict[str, Any]] | None:
+    """Return the value that q, k and v are columns of, and the attributes that say which."""
+    found = [_part(value) for value in values]
+    cut, _, heads = found[0] or (None, None, None)
+    source = None if cut is None else cut.inputs[0]
+    if (
+        cut is None
+        or source is None
+        or any(f is None or (f[0], f[2]) != (cut, heads) for f in found)
+    ):
+        return None
+    starts: dict[Value, int] = {}
+    at = 0
+    for out in cut.outputs:
+        width = None if out.shape is None else out.shape[-1]
+        if not isinstance(width, int):
+            return None
+        starts[out] = at
+        at += width
+    offsets = [starts[f[1]] for f in found if f is not None]
+    assert heads is not None
+    return source, {"heads": heads[0], "depth": heads[1], "offsets": offsets}
+
+
+def _part(value: Value) -> tuple[Node, Value, tuple[int, int]] | None:
+    """Return the Split, its output and the heads that a Reshape makes of its columns."""
+    reshape = value.producer
+    part = None if reshape is None or not reshape.is_op("Reshape") else reshape.inputs[0]
+    cut = None if part is None else part.producer
+    if (
+        part is None
+        or cut is None
+        or not cut.is_op("Split")
+        or cut.attrs.get("axis", 0) not in {2, -1}
+    ):
+        return None
+    given, wanted = part.shape, value.shape
+    if given is None or wanted is None or len(given) != 3 or len(wanted) != 4:
+        return None
+    heads, depth = wanted[2:]
+    if not isinstance(heads, int) or not isinstance(depth, int):
+        return None
+    return (cut, part, (heads, depth)) if given == (*wanted[:2], heads * depth) else None
 
 
 def _masked(

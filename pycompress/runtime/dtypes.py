@@ -47,7 +47,7 @@ _FIXED: dict[str, tuple[Dtype, ...]] = {
 
 def widen_halves(graph: Graph) -> Graph:
     """Return `graph` with float32 in place of float16 everywhere, inputs and outputs included."""
-    if not any(v.dtype == _HALF for v in graph.values()) and not any(
+    if _HALF not in {v.dtype for v in graph.values()} and not any(
         _casts_to_half(n) for n in graph.nodes
     ):
         return graph
@@ -57,9 +57,8 @@ def widen_halves(graph: Graph) -> Graph:
 
 
 def _casts_to_half(node: Node) -> bool:
-    return (
-        any(_casts_to_half(n) for sub in node.subgraphs() for n in sub.nodes)
-        or node.attrs.get("to") == _ONNX_HALF
+    return node.attrs.get("to") == _ONNX_HALF or any(
+        _casts_to_half(n) for sub in node.subgraphs() for n in sub.nodes
     )
 
 
@@ -81,15 +80,21 @@ def _widen(graph: Graph) -> None:
 
 def infer(graph: Graph) -> None:
     """Fill in the element types that follow from the operators, in place; known ones stay."""
-    for value in graph.constants():
-        if isinstance(value.const, Quantized):
-            value.dtype = _FLOAT
-        elif value.const is not None:
-            value.dtype = value.const.dtype
+    for value in graph.outputs:
+        _say_type(value)
     for node in graph.nodes:
-        for value, dtype in zip(node.outputs, _results(node), strict=False):
-            if value.dtype is None:
-                value.dtype = dtype
+        for read in node.inputs:
+            if read is not None:
+                _say_type(read)
+        if any(value.dtype is None for value in node.outputs):
+            for value, dtype in zip(node.outputs, _results(node), strict=False):
+                value.dtype = dtype if value.dtype is None else value.dtype
+
+
+def _say_type(value: Value) -> None:
+    const = value.const
+    if const is not None:
+        value.dtype = _FLOAT if isinstance(const, Quantized) else const.dtype
 
 
 def _results(node: Node) -> Iterator[Dtype | None]:

@@ -22,6 +22,7 @@ from pycompress.runtime.lower import Builder
 from pycompress.runtime.notices import FallbackWarning
 from pycompress.runtime.partition import Segment, partition, reads
 from pycompress.runtime.peer import PEER, REFERENCE, PeerStep
+from pycompress.runtime.spectra import write_transforms
 from pycompress.runtime.steps import BranchStep, Executable
 from pycompress.runtime.support import refusal, refusal_when_cut
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from pycompress.runtime.steps import Step
+    from pycompress.runtime.spectra import write_transforms
+from pycompress.runtime.steps import Step
 
 
 def prepare(graph: Graph) -> Graph:
@@ -44,7 +46,7 @@ def prepare(graph: Graph) -> Graph:
     # Whoever made preset nodes has simplified the graph.
     if SIMPLIFIED not in graph.metadata and not any(node.is_preset() for node in graph.nodes):
         graph = simplify(graph, in_place=True)
-    graph = to_formats(graph, in_place=True).graph
+    graph = to_formats(write_transforms(graph), in_place=True).graph
     graph = absorb(fold_gains(graph))
     infer(graph)
     graph = fuse_attention(fuse(graph))
@@ -103,6 +105,9 @@ def build(
             steps += _foreign_steps(nodes, graph, threads, fallbacks)
         else:
             steps += [_step(part, graph, fallbacks, threads, float_format) for part in group]
+    for node in graph.nodes:  # the steps know values; through them the graph would stay, too
+        for value in node.outputs:
+            value.producer = None
     return Executable(graph.inputs, graph.outputs, constants, steps)
 
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pycompress.graph.ir import Graph, Node, Value, captures
 
 if TYPE_CHECKING:
@@ -111,7 +109,7 @@ def _known(graph: Graph, native: set[Node]) -> set[Value]:
 
 
 def _is_small_integer(value: Value) -> bool:
-    integer = value.dtype is not None and np.issubdtype(value.dtype, np.integer)
+    integer = value.dtype is not None and value.dtype.kind in "iu"
     return integer and value.shape is not None and len(value.shape) <= 1
 
 

@@ -1,13 +1,16 @@
 """`pycompress bench model`: a run of a model, and what its nodes take."""
 
 import json
+import sys
+from datetime import timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import pytest
 from typer.testing import CliRunner
 
-from pycompress.bench import model as bench_model
+from pycompress.bench import model_peers
 from pycompress.cli import app
 from tests.compress.models import images, residual_cnn
 
@@ -23,7 +26,8 @@ def bench(*arguments):
     return CliRunner().invoke(app, ["bench", "--seconds", "0", *map(str, arguments)])
 
 
-def test_both_engines_and_their_nodes(path):
+def test_both_engines_and_their_nodes(path, monkeypatch):
+    monkeypatch.setattr(model_peers, "PEERS", (model_peers.Onnxruntime,))
     result = bench("model", path, "--threads", "1,2", "--json")
     assert result.exit_code == 0, result.output
     data = json.loads(result.stdout)
@@ -42,8 +46,61 @@ def test_the_table(path):
         assert word in result.stdout
 
 
+def test_a_peer_that_cannot_read_the_model_is_noted(path, monkeypatch):
+    class Refuses:
+        name = "json"  # a module that is installed
+
+        def __init__(self, *_model_and_threads, **_profiled):
+            msg = "no such operator\nand more"
+            raise RuntimeError(msg)
+
+    monkeypatch.setattr(model_peers, "PEERS", (Refuses,))
+    data = json.loads(bench("model", path, "--threads", "1,2", "--json").stdout)
+    assert data["assumed"].count("json cannot read it: no such operator") == 1
+    assert {row["engine"] for row in data["engines"]} == {"pycompress"}
+
+
+class Request:
+    """What `model_peers.Openvino` uses of openvino's request."""
+
+    def __init__(self):
+        self.runs = 0
+
+    def infer(self, feed, *, share_inputs):
+        assert share_inputs
+        assert isinstance(feed, dict)
+        self.runs += 1
+
+    @property
+    def profiling_info(self):
+        times = {("a", "Convolution"): 10 * self.runs, ("b", "Reorder"): 3, ("gone", "Relu"): 0}
+        return [
+            SimpleNamespace(node_name=name, node_type=op, real_time=timedelta(microseconds=time))
+            for (name, op), time in times.items()
+        ]
+
+
+def test_a_profile_of_openvino_is_the_median_of_its_runs(path, monkeypatch):
+    asked = []
+
+    def compile_model(model, device, settings):
+        asked.append((model, device, settings["INFERENCE_NUM_THREADS"], settings["PERF_COUNT"]))
+        return SimpleNamespace(create_infer_request=Request)
+
+    core = SimpleNamespace(compile_model=compile_model)
+    monkeypatch.setitem(sys.modules, "openvino", SimpleNamespace(Core=lambda: core))
+    peer = model_peers.Openvino(path, 2, profiled=True)
+    for _ in range(3):
+        peer.run({"x": np.zeros(3)})
+    assert asked == [(path, "CPU", 2, True)]
+    assert peer.node_times() == {
+        ("a", "Convolution"): pytest.approx(20e-6),
+        ("b", "Reorder"): pytest.approx(3e-6),
+    }
+
+
 def test_without_onnxruntime_ours_stands_alone(path, monkeypatch):
-    monkeypatch.setattr(bench_model, "find_spec", lambda _: None)
+    monkeypatch.setattr(model_peers, "PEERS", ())
     data = json.loads(bench("model", path, "--json").stdout)
     assert {row["engine"] for row in data["engines"]} == {"pycompress"}
     assert {name for node in data["nodes"] for name in node["seconds"]} == {"pycompress"}
@@ -88,5 +145,5 @@ def test_a_profile_of_onnxruntime_is_read_by_calls():
         event("loop", "Add", 4),
         {"cat": "Session", "name": "run", "dur": 1},
     ]
-    found = bench_model._kernel_times(events, 3)
+    found = model_peers.kernel_times(events, 3)
     assert found == {("a", "Conv"): pytest.approx(20e-6), ("loop", "Add"): pytest.approx(8e-6)}

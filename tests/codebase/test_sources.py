@@ -16,6 +16,7 @@ MAY_INCLUDE = {
     "simd": set(),
     "dispatch": {"kernels.h"},
     "threads": set(),
+    "onnx": set(),
     "gemm": {"kernels.h", "threads", "simd", "dispatch"},
     "quantize": {"kernels.h", "threads", "simd", "dispatch"},
     "pointwise": {"kernels.h", "threads", "simd", "dispatch"},

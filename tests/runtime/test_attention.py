@@ -8,6 +8,7 @@ from tests.native import run
 from tests.runtime.models import Model, assert_close, reference
 
 RNG = np.random.default_rng(5)
+HEADS, KEYS = [0, 2, 1, 3], [0, 2, 3, 1]
 
 
 def f32(*shape):
@@ -67,6 +68,36 @@ def test_shapes_that_do_not_fit(inputs, said):
         run("attention", inputs)
 
 
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_columns_of_one_value(order):
+    batch, rows, heads, depth = 2, 37, 3, 5
+    x = f32(batch, rows, 3 * heads * depth + 4)
+    offsets = [i * heads * depth + 4 for i in order]
+    attrs = {"alpha": 0.3, "heads": heads, "depth": depth, "offsets": offsets}
+    parts = [x[:, :, at : at + heads * depth].reshape(batch, rows, heads, depth) for at in offsets]
+    for threads in (1, 3):
+        (y,) = run("attention", [x, x, x], attrs, threads=threads)
+        np.testing.assert_allclose(y, attention(*parts, alpha=0.3), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("attrs", "said"),
+    [
+        (
+            {"heads": 2, "depth": 3, "offsets": [0, 6, 9]},
+            r"V\) has shape \[1, 4, 14\], wanted .* 15",
+        ),
+        ({"heads": 2, "depth": 3, "offsets": [0, 6]}, "must have 3 values"),
+        ({"heads": 2, "depth": 0, "offsets": [0, 6, 8]}, "must be positive"),
+    ],
+)
+def test_columns_that_are_not_there(attrs, said):
+    x = f32(1, 4, 14)
+    with pytest.raises(ValueError, match=said):
+        run("attention", [x, x, x], attrs)
+
+
 def spelled(m, keys_last, masked, scale_first=False, read_scores=False):
     """An encoder's attention as exporters write it."""
     x = m.input("x", ["n", 9, 24])
@@ -111,6 +142,25 @@ def test_what_exporters_write_is_one_operator(keys_last, masked, scale_first):
     found = operators(session, feeds)
     assert found.count("attention") == 1
     assert not {"Softmax", "MatMul", "Transpose"} & set(found)
+
+
+@pytest.mark.parametrize(("axis", "one"), [(-1, True), (2, True), (1, False)])
+def test_a_layer_of_queries_keys_and_values_is_not_split(axis, one):
+    m = Model()
+    x = m.input("x", ["n", 9, 24])
+    wide = m.node("Add", m.node("MatMul", x, m.weights(24, 24 * (3 if one else 1))), m.weights(1))
+    wide = wide if one else m.node("Concat", wide, wide, wide, axis=1)
+    parts = m.node("Split", wide, outputs=3, axis=axis, num_outputs=3)
+    q, k, v = (m.node("Reshape", part, m.const(np.array([0, 9, 3, 8]))) for part in parts)
+    q, k, v = (m.node("Transpose", t, perm=p) for t, p in ((q, HEADS), (k, KEYS), (v, HEADS)))
+    weights = m.node("Softmax", m.node("MatMul", q, k), axis=-1)
+    m.output(m.node("Transpose", m.node("MatMul", weights, v), perm=HEADS))
+    feeds = {"x": f32(2, 9, 24)}
+    session = InferenceSession(m.proto())
+    assert_close(session.run(None, feeds), reference(m.proto(), feeds))
+    found = operators(session, feeds)
+    assert found.count("attention") == 1
+    assert ("Split" not in found) == one
 
 
 def test_weights_that_are_read_elsewhere_stay():

@@ -33,32 +33,10 @@ inline __m256i dot(__m256i acc, const __m256i* x, const __m256i* w) {
   return _mm256_add_epi32(acc, _mm256_add_epi32(even, _mm256_madd_epi16(x[1], w[1])));
 }
 
-inline __m256i load_bytes(const uint8_t* p, int64_t n) {
-  if (n == 32) return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  alignas(32) uint8_t bytes[32] = {};
-  __builtin_memcpy(bytes, p, static_cast<size_t>(n));
-  return _mm256_load_si256(reinterpret_cast<const __m256i*>(bytes));
-}
-
-inline void store_bytes(uint8_t* p, __m256i v, int64_t n) {
-  if (n == 32) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v);
-  } else {
-    alignas(32) uint8_t bytes[32];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(bytes), v);
-    __builtin_memcpy(p, bytes, static_cast<size_t>(n));
-  }
-}
-
-// Two pixels are more sums than there are registers: none go in pairs.
-template <int kKernel, int kGroups, class Lane>
-int64_t dot_pairs(const Lane&, const __m256i*, const __m256i*, int64_t, int64_t, int64_t) {
-  return 0;
-}
-
 }  // namespace
 }  // namespace pycompress
 
+#include "conv/depthwise/bytes_avx2.inc.h"
 #include "conv/depthwise/f32.inc.h"
 #include "conv/depthwise/interleave.inc.h"
 

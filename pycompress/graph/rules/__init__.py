@@ -4,6 +4,7 @@ from pycompress.graph.rules import (
     affine,
     conv,
     dynamic,
+    dynamic_lstm,
     embedding,
     epilogue,
     linear,
@@ -18,7 +19,7 @@ from pycompress.graph.rules import (
 SIMPLIFY_RULES = (*spellings.RULES, *affine.RULES, conv.PAD)
 """What `simplify` looks for among the standard operators."""
 
-UNIFYING_RULES = qoperator.RULES
+UNIFYING_RULES = (*qoperator.RULES, *dynamic_lstm.RULES)
 """What `to_formats` does first: bring the nodes of other quantizers into QDQ form."""
 
 FORMAT_STAGES = (

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pycompress.graph.ir import Value
 
 _FLOAT = 1  # TensorProto.FLOAT
+_INTEGERS = frozenset((np.dtype(np.int8), np.dtype(np.uint8)))
 
 
 def _quantized(output: int) -> Pattern:
@@ -37,42 +38,49 @@ _SPELLINGS: tuple[Pattern, ...] = (
 )
 
 
-def _weight(match: Match) -> Quantized | str:
-    """Return the product's weight with its scales, or a reason why they are not for the kernels."""
+def _why_not_weight(match: Match) -> str | None:
+    """Return the reason why the product's weight and its scales are not for the kernels."""
     data, zero = match.array("W"), match.get("WZERO")
     scale = match.array("WSCALE")
     is_conv = match.nodes["product"].op == "ConvInteger"
-    if data.dtype.name not in {"int8", "uint8"} or scale.dtype != np.float32:
+    if data.dtype not in _INTEGERS or scale.dtype != np.float32:
         return f"its weight is of type {data.dtype} with scales of type {scale.dtype}"
     if (data.ndim < 3) if is_conv else (data.ndim != 2):
         return f"its weight '{match['W'].name}' has {data.ndim} axes"
     axis = 0 if is_conv else 1
     channels = data.shape[axis]
     behind = data.ndim - 2 if is_conv else 0  # axes of the result behind that of the channels
-    zeros = np.zeros((), data.dtype) if zero is None else zero.array()
     fits = scale.size == 1 or (
         scale.size == channels and scale.ndim > behind and scale.shape[-1 - behind] == channels
     )
-    if not fits or zeros.size not in {1, channels}:
+    if not fits or (zero is not None and zero.array().size not in {1, channels}):
         return f"the scales {list(scale.shape)} of its weight are not one for each channel"
+    return None
+
+
+def _weight(match: Match) -> Quantized:
+    """Return the product's weight with its scales."""
+    data, scale, zero = match.array("W"), match.array("WSCALE"), match.get("WZERO")
+    zeros = np.zeros(1, data.dtype) if zero is None else zero.array()
     if scale.size == 1 and zeros.size == 1:
         return Quantized(data, scale.reshape(()), zeros.reshape(()), None)
-    scale, zeros = (np.broadcast_to(a.reshape(-1), (channels,)).copy() for a in (scale, zeros))
+    axis = 0 if match.nodes["product"].op == "ConvInteger" else 1
+    scale, zeros = (
+        a.reshape(-1) if a.size > 1 else np.full(data.shape[axis], a.item(), a.dtype)
+        for a in (scale, zeros)
+    )
     return Quantized(data, scale, zeros, axis)
 
 
 def _refuse(edit: Edit, match: Match) -> str | None:
     if match.nodes["cast"].attrs.get("to") != _FLOAT:
         return "its sums are not turned into float32"
-    weight = _weight(match)
-    return weight if isinstance(weight, str) else None
+    return _why_not_weight(match)
 
 
 def _replace(edit: Edit, match: Match) -> None:
-    weight = _weight(match)
-    assert isinstance(weight, Quantized)
     product = match.nodes["product"]
-    w = edit.constant(match["W"].name, weight)
+    w = edit.constant(match["W"].name, _weight(match))
     is_conv = product.op == "ConvInteger"
     attrs: dict[str, Any] = geometry(product, w) if is_conv else {}
     if product.metadata.get(DYNAMIC) == "rows":
@@ -86,14 +94,12 @@ def _refuse_contrib(edit: Edit, match: Match) -> str | None:
     bias = match.get("bias")
     if bias is not None and (bias.const is None or bias.array().ndim != 1):
         return f"its bias '{bias.name}' is not a constant of one axis"
-    weight = _weight(match)
-    return weight if isinstance(weight, str) else None
+    return _why_not_weight(match)
 
 
 def _replace_contrib(edit: Edit, match: Match) -> None:
-    weight, bias = _weight(match), match.get("bias")
-    assert isinstance(weight, Quantized)
-    w = edit.constant(match["W"].name, weight)
+    bias = match.get("bias")
+    w = edit.constant(match["W"].name, _weight(match))
     inputs: list[Value | None] = [match["x"], w, *([] if bias is None else [bias])]
     edit.supersede(match.root, "linear", inputs, {"dynamic": True}, PRESET)
 

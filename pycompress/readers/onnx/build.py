@@ -16,15 +16,14 @@ from pycompress.readers.onnx.tensors import DTYPES, dtype_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
-
     from pycompress.graph.ir import Dim, Shape
+    from pycompress.readers.onnx import messages
     from pycompress.readers.onnx.tensors import Tensors
 
 _LARGEST_DIM = 1 << 40
 
 
-def build(proto: ModelProto, opsets: dict[str, int], tensors: Tensors) -> Graph:
+def build(message: messages.Model, opsets: dict[str, int], tensors: Tensors) -> Graph:
     """Turn a parsed model into a graph, still in the operators' versions that the file uses.
 
     Raises
@@ -34,8 +33,9 @@ def build(proto: ModelProto, opsets: dict[str, int], tensors: Tensors) -> Graph:
         tensor is malformed.
     """
     others = {domain: version for domain, version in opsets.items() if domain}
-    graph = _Builder(opsets[""], others, tensors).graph(proto.graph, {})
-    graph.metadata = {p.key: p.value for p in proto.metadata_props}
+    assert message.graph is not None
+    graph = _Builder(opsets[""], others, tensors).graph(message.graph, {})
+    graph.metadata = {p.key or "": p.value or "" for p in message.metadata}
     return graph
 
 
@@ -44,43 +44,42 @@ class _Builder:
         self.opset, self.opsets, self.tensors = opset, opsets, tensors
         self.taken: set[str] = set()  # names of values, over all graphs
 
-    def graph(self, proto: GraphProto, outer: dict[str, Value]) -> Graph:
+    def graph(self, message: messages.Graph, outer: dict[str, Value]) -> Graph:
         """Build one graph; `outer` holds what the graphs around it define."""
-        if proto.sparse_initializer:
-            msg = f"graph '{proto.name}' has sparse initializers, which are not supported"
+        title = message.name or ""
+        if message.sparse:
+            msg = f"graph '{title}' has sparse initializers, which are not supported"
             raise ModelError(msg)
-        infos = [*proto.value_info, *proto.output, *proto.input]
-        types = {v.name: v for v in infos}
-        constants = {t.name: t for t in proto.initializer}
-        _check_text(*constants, *types, proto.name)
+        infos = [*message.values, *message.outputs, *message.inputs]
+        types = {v.name or "": v for v in infos}
+        constants = {t.name or "": t for t in message.initializers}
         local: dict[str, Value] = {}
-        if len(constants) != len(proto.initializer):
-            msg = f"graph '{proto.name}' has two initializers of one name"
+        if len(constants) != len(message.initializers):
+            msg = f"graph '{title}' has two initializers of one name"
             raise ModelError(msg)
         for name, tensor in constants.items():
-            array = self.tensors.array(tensor, f"initializer '{name}'")
+            array = self.tensors.array(tensor, "initializer", name)
             self._define(local, name, Value(name, array.dtype, array.shape, array))
         # Before IR version 4 every initializer was listed as an input too.
-        inputs = [self._typed(local, v.name, types) for v in proto.input if v.name not in constants]
+        names = [v.name or "" for v in message.inputs]
+        inputs = [self._typed(local, name, types) for name in names if name not in constants]
         wired = []
-        for node in proto.node:
-            op, domain = node.op_type, node.domain
-            _check_text(op, domain, node.name, *node.input, *node.output)
-            if op == "Constant" and domain in {"", "ai.onnx"}:
+        for node in message.nodes:
+            if node.op == "Constant" and node.domain in _STANDARD:
                 array = self._constant(node)
-                name = node.output[0]
+                name = node.outputs[0]
                 self._define(local, name, Value(name, array.dtype, array.shape, array))
             else:
                 outputs = [
-                    self._typed(local, n, types) if n else self._unused() for n in node.output
+                    self._typed(local, n, types) if n else self._unused() for n in node.outputs
                 ]
                 wired.append((node, outputs))
         scope = {**outer, **local}
         nodes = [self._node(node, outputs, scope) for node, outputs in wired]
-        outputs = [_look_up(scope, v.name, f"graph '{proto.name}' returns") for v in proto.output]
-        graph = Graph(
-            proto.name, inputs, outputs, nodes, self.opset, dict(self.opsets), doc=proto.doc_string
-        )
+        returns = f"graph '{title}' returns"
+        outputs = [_look_up(scope, v.name or "", returns) for v in message.outputs]
+        doc = message.doc if isinstance(message.doc, str) else ""
+        graph = Graph(title, inputs, outputs, nodes, self.opset, dict(self.opsets), doc=doc)
         _check_order(graph)
         return graph
 
@@ -98,7 +97,9 @@ class _Builder:
         local[name] = value
         return value
 
-    def _typed(self, local: dict[str, Value], name: str, types: dict[str, ValueInfoProto]) -> Value:
+    def _typed(
+        self, local: dict[str, Value], name: str, types: dict[str, messages.ValueInfo]
+    ) -> Value:
         dtype, shape = _type(types[name]) if name in types else (None, None)
         return self._define(local, name, Value(name, dtype, shape))
 
@@ -110,63 +111,57 @@ class _Builder:
         self.taken.add(name)
         return Value(name)
 
-    def _node(self, proto: NodeProto, outputs: list[Value], scope: dict[str, Value]) -> Node:
-        op, domain, name = proto.op_type, proto.domain, proto.name
+    def _node(self, message: messages.Node, outputs: list[Value], scope: dict[str, Value]) -> Node:
+        op, domain, read = message.op or "", message.domain or "", message.inputs
         domain = "" if domain == "ai.onnx" else domain
-        read = proto.input
         try:
             inputs = [scope[v] if v else None for v in read]
         except KeyError:
-            inputs = [_look_up(scope, v, f"{_what(proto)} reads") if v else None for v in read]
-        attrs = {a.name: self._attribute(a, scope, proto) for a in proto.attribute}
-        if attrs:
-            _check_text(*attrs)
+            reads = f"{_what(message)} reads"
+            inputs = [_look_up(scope, v, reads) if v else None for v in read]
+        attrs = {a.name or "": self._attribute(a, scope, message) for a in message.attributes}
         if domain == "":
-            _check_arity(proto, len(inputs), len(outputs), attrs, self.opset)
-        metadata = {
-            p.key: p.value for p in getattr(proto, "metadata_props", ())
-        }  # onnx before 1.16: none
-        return Node(op, inputs, outputs, attrs, domain, name, metadata)
+            _check_arity(message, len(inputs), len(outputs), attrs, self.opset)
+        metadata = {p.key or "": p.value or "" for p in message.metadata}
+        return Node(op, inputs, outputs, attrs, domain, message.name or "", metadata)
 
-    def _attribute(self, proto: AttributeProto, scope: dict[str, Value], node: NodeProto) -> Any:  # noqa: ANN401
-        plain = _PLAIN_ATTRIBUTES.get(proto.type)
+    def _attribute(
+        self, message: messages.Attribute, scope: dict[str, Value], node: messages.Node
+    ) -> Any:  # noqa: ANN401
+        kind = message.type or 0
+        plain = _PLAIN_ATTRIBUTES.get(kind)
         if plain is not None:
-            return plain(proto)
-        if proto.type == AttributeProto.TENSOR:
-            return self.tensors.array(proto.t, f"{_what(node)}: attribute '{proto.name}'")
-        if proto.type == AttributeProto.GRAPH:
-            return self.graph(proto.g, scope)
-        kind = AttributeProto.AttributeType.Name(proto.type)
-        msg = f"{_what(node)}: attribute '{proto.name}' is of the unsupported kind {kind}"
+            return plain(message)
+        if kind == AttributeProto.TENSOR and message.t is not None:
+            what = f"{_what(node)}: attribute"
+            return self.tensors.array(message.t, what, message.name or "")
+        if kind == AttributeProto.GRAPH and message.g is not None:
+            return self.graph(message.g, scope)
+        known = AttributeProto.AttributeType
+        name = known.Name(kind) if kind in known.values() else f"type {kind}"
+        msg = f"{_what(node)}: attribute '{message.name}' is of the unsupported kind {name}"
         raise ModelError(msg)
 
-    def _constant(self, proto: NodeProto) -> np.ndarray:
-        what = f"constant '{proto.output[0]}'"
-        if len(proto.attribute) != 1:
-            msg = f"{what} has {len(proto.attribute)} attributes; it needs one, its value"
+    def _constant(self, message: messages.Node) -> np.ndarray:
+        name = message.outputs[0] if message.outputs else ""
+        what = f"constant '{name}'"
+        if len(message.attributes) != 1:
+            msg = f"{what} has {len(message.attributes)} attributes; it needs one, its value"
             raise ModelError(msg)
-        (attribute,) = proto.attribute
+        (attribute,) = message.attributes
         match attribute.name:
-            case "value" if attribute.type == AttributeProto.TENSOR:
-                return self.tensors.array(attribute.t, what)
+            case "value" if attribute.type == AttributeProto.TENSOR and attribute.t is not None:
+                return self.tensors.array(attribute.t, "constant", name)
             case "value_float":
-                return np.array(attribute.f, np.float32)
+                return np.array(attribute.f or 0.0, np.float32)
             case "value_floats":
                 return np.array(attribute.floats, np.float32)
             case "value_int":
-                return np.array(attribute.i, np.int64)
+                return np.array(attribute.i or 0, np.int64)
             case "value_ints":
                 return np.array(attribute.ints, np.int64)
         msg = f"{what} is of the unsupported kind '{attribute.name}'"
         raise ModelError(msg)
-
-
-def _check_text(*names: str | bytes) -> None:
-    """Refuse names that are no UTF-8: protobuf hands them out as bytes."""
-    for name in names:
-        if isinstance(name, bytes):
-            msg = f"a name is not text: {name[:40]!r}"
-            raise ModelError(msg)
 
 
 def _look_up(scope: dict[str, Value], name: str, what: str) -> Value:
@@ -176,56 +171,45 @@ def _look_up(scope: dict[str, Value], name: str, what: str) -> Value:
     return scope[name]
 
 
-def _text(raw: bytes) -> str | bytes:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw
+_STANDARD = (None, "", "ai.onnx")
+"""What a file calls the domain of the standard operators."""
 
-
-_PLAIN_ATTRIBUTES: dict[int, Callable[[AttributeProto], Any]] = {
-    AttributeProto.INT: lambda proto: proto.i,
-    AttributeProto.FLOAT: lambda proto: proto.f,
-    AttributeProto.STRING: lambda proto: _text(proto.s),
-    AttributeProto.INTS: lambda proto: list(proto.ints),
-    AttributeProto.FLOATS: lambda proto: list(proto.floats),
-    AttributeProto.STRINGS: lambda proto: [_text(s) for s in proto.strings],
+_PLAIN_ATTRIBUTES: dict[int, Callable[[messages.Attribute], Any]] = {
+    AttributeProto.INT: lambda message: message.i or 0,
+    AttributeProto.FLOAT: lambda message: message.f or 0.0,
+    AttributeProto.STRING: lambda message: message.s or "",
+    AttributeProto.INTS: lambda message: message.ints,
+    AttributeProto.FLOATS: lambda message: message.floats,
+    AttributeProto.STRINGS: lambda message: message.strings,
 }
 """What reads an attribute that holds no tensor and no graph."""
 
 
-def _what(proto: NodeProto) -> str:
+def _what(message: messages.Node) -> str:
     """Return what errors call a node."""
-    name = proto.name or (proto.output[0] if proto.output else "")
-    return f"node '{name}' ({proto.op_type})"
+    name = message.name or (message.outputs[0] if message.outputs else "")
+    return f"node '{name}' ({message.op})"
 
 
-def _type(info: ValueInfoProto) -> tuple[np.dtype[Any] | None, Shape | None]:
-    kind = info.type
-    if not kind.HasField("tensor_type"):  # a sequence, an optional: nothing that we look into
-        return None, None
-    tensor = kind.tensor_type
-    code = tensor.elem_type
-    dtype = DTYPES.get(code)
+def _type(info: messages.ValueInfo) -> tuple[np.dtype[Any] | None, Shape | None]:
+    if info.type is None or info.type.tensor is None:
+        return None, None  # a sequence, an optional: nothing that we look into
+    code, shape = info.type.tensor
+    dtype = DTYPES.get(code or 0)
     if dtype is None and code:
         dtype = dtype_of(code, f"value '{info.name}'")
-    if not tensor.HasField("shape"):
+    if shape is None:
         return dtype, None
-    return dtype, tuple([_dim(d, info) for d in tensor.shape.dim])
+    return dtype, tuple([_dim(size, symbol, info) for size, symbol in shape.dims])
 
 
-def _dim(dim: Any, info: ValueInfoProto) -> Dim:  # noqa: ANN401
-    size = dim.dim_value
-    if 0 < size <= _LARGEST_DIM:
-        return int(size)
-    if dim.HasField("dim_value"):
-        if not -1 <= size <= _LARGEST_DIM:
-            msg = f"value '{info.name}' has a dimension of {size}"
-            raise ModelError(msg)
-        return None if size < 0 else 0  # some exporters write -1 for "any"
-    symbol = dim.dim_param
-    _check_text(symbol)
-    return None if symbol.startswith(("?", "-")) or not symbol else str(symbol)  # others write "?"
+def _dim(size: int | None, symbol: str | None, info: messages.ValueInfo) -> Dim:
+    if size is None:  # exporters write "?" for "any"
+        return None if not symbol or symbol.startswith(("?", "-")) else symbol
+    if not -1 <= size <= _LARGEST_DIM:
+        msg = f"value '{info.name}' has a dimension of {size}"
+        raise ModelError(msg)
+    return None if size < 0 else size  # others write -1
 
 
 def _check_order(graph: Graph) -> None:
@@ -247,23 +231,23 @@ def _check_order(graph: Graph) -> None:
 
 
 def _check_arity(
-    proto: NodeProto, inputs: int, outputs: int, attrs: Iterable[str], opset: int
+    message: messages.Node, inputs: int, outputs: int, attrs: Iterable[str], opset: int
 ) -> None:
-    limits = _schema(proto.op_type, opset)
+    limits = _schema(message.op or "", opset)
     if limits is None:
-        msg = f"{_what(proto)}: opset {opset} has no operator '{proto.op_type}'"
+        msg = f"{_what(message)}: opset {opset} has no operator '{message.op}'"
         raise ModelError(msg)
     least_in, most_in, most_out, required = limits
     if not least_in <= inputs <= most_in:
         wanted = f"{least_in}" if least_in == most_in else f"{least_in} to {most_in}"
-        msg = f"{_what(proto)} has {inputs} inputs; '{proto.op_type}' takes {wanted}"
+        msg = f"{_what(message)} has {inputs} inputs; '{message.op}' takes {wanted}"
         raise ModelError(msg)
     if not 1 <= outputs <= most_out:
-        msg = f"{_what(proto)} has {outputs} outputs; '{proto.op_type}' makes 1 to {most_out}"
+        msg = f"{_what(message)} has {outputs} outputs; '{message.op}' makes 1 to {most_out}"
         raise ModelError(msg)
     missing = required.difference(attrs) if required else ()
     if missing:
-        msg = f"{_what(proto)} lacks the attribute '{min(missing)}'"
+        msg = f"{_what(message)} lacks the attribute '{min(missing)}'"
         raise ModelError(msg)
 
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError, EncodeError
 from onnx import ModelProto
@@ -16,12 +17,14 @@ from pycompress.graph.types import OPS, infer_types, is_complete
 from pycompress.readers.errors import ModelError
 from pycompress.readers.onnx.build import build
 from pycompress.readers.onnx.infer import with_types
+from pycompress.readers.onnx.messages import parse
 from pycompress.readers.onnx.tensors import Tensors
 from pycompress.readers.onnx.upgrade import CANONICAL, upgrade
 from pycompress.readers.onnx.wire import without_big_tensors
 
 if TYPE_CHECKING:
     from pycompress.graph.ir import Graph
+    from pycompress.readers.onnx.messages import Model
 
 _KNOWN = OPS | {"Constant"}
 
@@ -60,9 +63,7 @@ def _parse(buffer: memoryview, folder: Path | None, what: str) -> Graph:
         if not len(buffer):
             msg = "the file is empty"
             raise ModelError(msg)
-        proto = ModelProto()
-        proto.ParseFromString(without_big_tensors(buffer.cast("B")))
-        return _to_graph(proto, Tensors(buffer, folder))
+        return _to_graph(np.frombuffer(buffer, np.uint8), folder)
     except (DecodeError, UnicodeDecodeError) as error:  # the second: protobuf's Python form
         msg = f"{what} is not an ONNX model: {error}"
         raise ModelError(msg) from None
@@ -71,43 +72,58 @@ def _parse(buffer: memoryview, folder: Path | None, what: str) -> Graph:
         raise ModelError(msg) from None
 
 
-def _to_graph(proto: ModelProto, tensors: Tensors) -> Graph:
-    if not proto.HasField("graph"):
+def _to_graph(file: np.ndarray, folder: Path | None) -> Graph:
+    message = file
+    model = parse(message)
+    if model.functions and model.graph is not None:
+        message = _bytes(_inline(_proto(file)))
+        model = parse(message)
+    if model.graph is None:
         msg = "not an ONNX model: it has no graph"
         raise ModelError(msg)
-    if proto.functions:
-        proto = _inline(proto)
-    opsets = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in proto.opset_import}
-    if (
-        opsets
-        and "" not in opsets
-        and not any(n.domain in {"", "ai.onnx"} for n in proto.graph.node)
-    ):
+    opsets = {_domain(o.domain): o.version or 0 for o in model.opsets}
+    if opsets and "" not in opsets and all(_domain(n.domain) for n in model.graph.nodes):
         opsets[""] = CANONICAL  # it has operators of other domains only
     if opsets.get("") not in OPSETS:
         found = f"opset {opsets['']}" if "" in opsets else "no opset of the standard operators"
         wanted = f"opsets {OPSETS.start} to {OPSETS.stop - 1} can be read"
         msg = f"the model is written in {found}; {wanted}"
         raise ModelError(msg)
-    graph = _read_alone(proto, opsets, tensors)
+    graph = _read_alone(model, opsets, Tensors(message, file, folder))
     if graph is None:
-        graph = build(with_types(proto), opsets, tensors)
+        message = _bytes(with_types(_proto(message)))
+        graph = build(parse(message), opsets, Tensors(message, file, folder))
         if graph.opset < CANONICAL:
             upgrade(graph)
         infer_shapes(graph)
     return graph
 
 
-def _read_alone(proto: ModelProto, opsets: dict[str, int], tensors: Tensors) -> Graph | None:
+def _domain(name: str | None) -> str:
+    return "" if name is None or name == "ai.onnx" else name
+
+
+def _proto(message: np.ndarray) -> ModelProto:
+    """Return the message for onnx to work on; its big tensors stay where they are."""
+    proto = ModelProto()
+    proto.ParseFromString(without_big_tensors(message.data))
+    return proto
+
+
+def _bytes(proto: ModelProto) -> np.ndarray:
+    return np.frombuffer(proto.SerializeToString(), np.uint8)
+
+
+def _read_alone(model: Model, opsets: dict[str, int], tensors: Tensors) -> Graph | None:
     """Return the graph with types and shapes that are worked out here, None where some are missing.
 
     A file that `compress` wrote needs no more. Asking onnx costs a third of the time to read it:
     the message goes there and back as bytes.
     """
-    nodes = proto.graph.node
-    if opsets[""] < CANONICAL or any(n.domain or n.op_type not in _KNOWN for n in nodes):
+    assert model.graph is not None
+    if opsets[""] < CANONICAL or any(n.domain or n.op not in _KNOWN for n in model.graph.nodes):
         return None
-    graph = build(proto, opsets, tensors)
+    graph = build(model, opsets, tensors)
     infer_types(graph)
     infer_shapes(graph)
     return graph if is_complete(graph) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from onnx import TensorProto
@@ -14,6 +14,8 @@ from pycompress.readers.onnx.wire import INSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pycompress.readers.onnx import messages
 
 DTYPES: dict[int, np.dtype[Any]] = {
     TensorProto.FLOAT: np.dtype(np.float32),
@@ -95,20 +97,21 @@ class Tensors:
 
     Parameters
     ----------
-    buffer : memoryview or None
-        The model file, for tensors whose bytes were left in it.
+    message : ndarray of uint8
+        What was parsed: the bytes of tensors that lie in the message are views of it.
+    file : ndarray of uint8
+        The model file, for tensors that say `INSIDE`; often the same.
     folder : Path or None
         Where the model lies; external data must lie in it. None when the model did not come from a
         file.
     """
 
-    def __init__(self, buffer: memoryview | None, folder: Path | None) -> None:
-        self._buffer = None if buffer is None else np.frombuffer(buffer, np.uint8)
-        self._folder = folder
+    def __init__(self, message: np.ndarray, file: np.ndarray, folder: Path | None) -> None:
+        self._message, self._file, self._folder = message, file, folder
         self._maps: dict[str, np.ndarray] = {}
 
-    def array(self, tensor: TensorProto, what: str) -> np.ndarray:
-        """Return a tensor as an array, checked against its dims; `what` names it in errors.
+    def array(self, tensor: messages.Tensor, kind: str, name: str) -> np.ndarray:
+        """Return a tensor as an array, checked against its dims; kind and name are for errors.
 
         Raises
         ------
@@ -116,32 +119,43 @@ class Tensors:
             When the type is not supported, a dim is negative, or there are not just as many bytes
             as the dims ask for.
         """
-        code = tensor.data_type
-        dtype = DTYPES[code] if code in DTYPES else dtype_of(code, what)
-        dims = tuple(tensor.dims)
+        code = tensor.data_type or 0
+        dtype = DTYPES.get(code)
+        plain = dtype is not None and code not in _SPECIAL and not tensor.data_location
+        if plain and tensor.raw_data is not None:
+            data = self._message[slice(*tensor.raw_data)]
+            view = _view(data, cast("np.dtype[Any]", dtype), tensor.dims)
+            if view is not None:
+                return view
+        return self._checked(tensor, f"{kind} '{name}'")
+
+    def _checked(self, tensor: messages.Tensor, what: str) -> np.ndarray:
+        code, dims = tensor.data_type or 0, tuple(tensor.dims)
+        dtype = dtype_of(code, what)
         if dims and min(dims) < 0:
             msg = f"{what} has a negative dimension: {list(dims)}"
             raise ModelError(msg)
         if tensor.data_location == TensorProto.EXTERNAL:
             return self._external(tensor, dtype, dims, what)
+        raw = None if tensor.raw_data is None else self._message[slice(*tensor.raw_data)]
         if code in _SPECIAL:
-            return _special(tensor, what)
-        if tensor.HasField("raw_data"):
-            return _shaped(np.frombuffer(tensor.raw_data, np.uint8), dtype, dims, what)
-        field = np.array(getattr(tensor, _FIELDS.get(int(tensor.data_type), "int32_data")))
+            return _special(tensor, None if raw is None else raw.tobytes(), what)
+        if raw is not None:
+            return _shaped(raw, dtype, dims, what)
+        found = getattr(tensor, _FIELDS.get(code, "int32_data"))
+        field: np.ndarray = np.zeros(0, dtype) if found is None else found
         if field.size != math.prod(dims):
             msg = (
                 f"{what} has dims {list(dims)}, {math.prod(dims)} elements, but holds {field.size}"
             )
             raise ModelError(msg)
-        bits = tensor.data_type in _AS_BITS
-        values = field.astype(np.uint16).view(dtype) if bits else field.astype(dtype)
+        values = field.astype(np.uint16).view(dtype) if code in _AS_BITS else field.astype(dtype)
         return values.reshape(dims)
 
     def _external(
-        self, tensor: TensorProto, dtype: np.dtype[Any], dims: Sequence[int], what: str
+        self, tensor: messages.Tensor, dtype: np.dtype[Any], dims: Sequence[int], what: str
     ) -> np.ndarray:
-        entries = {e.key: e.value for e in tensor.external_data}
+        entries = {e.key or "": e.value or "" for e in tensor.external_data}
         location, size = entries.get("location", ""), _bytes(dims, dtype)
         source = self._source(location, what)
         try:
@@ -156,13 +170,12 @@ class Tensors:
             raise ModelError(msg)
         data = source[offset : offset + length]
         if tensor.data_type in _SPECIAL:
-            raw = TensorProto(data_type=tensor.data_type, dims=dims, raw_data=data.tobytes())
-            return _special(raw, what)
+            return _special(tensor, data.tobytes(), what)
         return _shaped(data, dtype, dims, what)
 
     def _source(self, location: str, what: str) -> np.ndarray:
-        if location == INSIDE and self._buffer is not None:
-            return self._buffer
+        if location == INSIDE:
+            return self._file
         if location not in self._maps:
             path = self._path(location, what)
             empty = path.stat().st_size == 0  # which cannot be mapped
@@ -199,24 +212,38 @@ def _bytes(dims: Sequence[int], dtype: np.dtype[Any]) -> int:
     return (math.prod(dims) * dtype.itemsize + each - 1) // each
 
 
-def _special(tensor: TensorProto, what: str) -> np.ndarray:
+def _special(tensor: messages.Tensor, raw: bytes | None, what: str) -> np.ndarray:
     """Return a tensor of strings, or of elements that share bytes or are narrower than one."""
     from onnx import numpy_helper
 
+    proto = TensorProto(data_type=tensor.data_type, dims=tensor.dims)
+    if raw is not None:
+        proto.raw_data = raw
+    if tensor.int32_data is not None:
+        proto.int32_data.extend(tensor.int32_data.tolist())
+    proto.string_data.extend(s.encode() if isinstance(s, str) else s for s in tensor.string_data)
     try:
-        array = numpy_helper.to_array(tensor)
+        array = numpy_helper.to_array(proto)
     except (ValueError, TypeError, UnicodeDecodeError) as error:
-        msg = f"{what} has dims {list(tensor.dims)} and cannot be read: {error}"
+        msg = f"{what} has dims {tensor.dims} and cannot be read: {error}"
         raise ModelError(msg) from None
     return np.asarray(array)
 
 
 def _shaped(data: np.ndarray, dtype: np.dtype[Any], dims: Sequence[int], what: str) -> np.ndarray:
-    size = math.prod(dims) * dtype.itemsize
-    if data.size != size:
+    view = _view(data, dtype, dims)
+    if view is None:
+        size = math.prod(dims) * dtype.itemsize
         wanted = f"{list(dims)}, which take {size} bytes as {dtype}"
         msg = f"{what} has dims {wanted}, but holds {data.size} bytes"
         raise ModelError(msg)
+    return view
+
+
+def _view(data: np.ndarray, dtype: np.dtype[Any], dims: Sequence[int]) -> np.ndarray | None:
+    """Return bytes as an array, None when their number is not that of the dims."""
+    if math.prod(dims) * dtype.itemsize != data.size or (dims and min(dims) < 0):
+        return None
     view = data.view(dtype).reshape(dims)
     # Protobuf aligns nothing, and kernels read through typed pointers.
     return view if view.flags.aligned else view.copy()

@@ -1,0 +1,154 @@
+"""The messages of an ONNX file, as the native parser hands them out.
+
+Each class has the fields of onnx.proto that the reader looks at, in the order of the table in
+``csrc/bindings/onnx.cpp``. A field that comes once and is absent is None; one that may come many
+times is a list.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pycompress import _core
+from pycompress.readers.errors import ModelError
+
+
+class Entry(NamedTuple):
+    """A key and a value of metadata."""
+
+    key: str | None
+    value: str | None
+
+
+class Opset(NamedTuple):
+    """A domain and the version of its operators."""
+
+    domain: str | None
+    version: int | None
+
+
+class Dim(NamedTuple):
+    """A size: a number, a name, or neither."""
+
+    value: int | None
+    param: str | None
+
+
+class Shape(NamedTuple):
+    """Sizes."""
+
+    dims: list[Dim]
+
+
+class TensorType(NamedTuple):
+    """Element type and shape."""
+
+    elem_type: int | None
+    shape: Shape | None
+
+
+class Type(NamedTuple):
+    """A type; no tensor when it is a sequence, a map or an optional."""
+
+    tensor: TensorType | None
+
+
+class ValueInfo(NamedTuple):
+    """What is known of a value."""
+
+    name: str | None
+    type: Type | None
+
+
+class Tensor(NamedTuple):
+    """A tensor; `raw_data` says where its bytes begin and end in the file."""
+
+    dims: list[int]
+    data_type: int | None
+    float_data: np.ndarray | None
+    int32_data: np.ndarray | None
+    string_data: list[str | bytes]
+    int64_data: np.ndarray | None
+    name: str | None
+    raw_data: tuple[int, int] | None
+    double_data: np.ndarray | None
+    uint64_data: np.ndarray | None
+    external_data: list[Entry]
+    data_location: int | None
+
+
+class Attribute(NamedTuple):
+    """An attribute of a node; `type` says which field holds it."""
+
+    name: str | None
+    f: float | None
+    i: int | None
+    s: str | bytes | None
+    t: Tensor | None
+    g: Graph | None
+    floats: list[float]
+    ints: list[int]
+    strings: list[str | bytes]
+    type: int | None
+
+
+class Node(NamedTuple):
+    """An operator and the names of what it reads and makes."""
+
+    inputs: list[str]
+    outputs: list[str]
+    name: str | None
+    op: str | None
+    attributes: list[Attribute]
+    domain: str | None
+    metadata: list[Entry]
+
+
+class Anything(NamedTuple):
+    """A message of which it only matters that it is there."""
+
+
+class Graph(NamedTuple):
+    """Nodes, and what they compute from what."""
+
+    nodes: list[Node]
+    name: str | None
+    initializers: list[Tensor]
+    doc: str | bytes | None
+    inputs: list[ValueInfo]
+    outputs: list[ValueInfo]
+    values: list[ValueInfo]
+    sparse: list[Anything]
+
+
+class Model(NamedTuple):
+    """A file."""
+
+    graph: Graph | None
+    opsets: list[Opset]
+    metadata: list[Entry]
+    functions: list[Anything]
+
+
+_MESSAGES = (
+    *(Entry, Opset, Dim, Shape, TensorType, Type, ValueInfo),
+    *(Tensor, Attribute, Node, Anything, Graph, Model),
+)
+_CLASSES = {message.__name__: message for message in _MESSAGES}
+
+
+def parse(buffer: np.ndarray) -> Model:
+    """Return the messages of a file, given as uint8.
+
+    Raises
+    ------
+    ModelError
+        When the bytes are not a whole ModelProto, or a name in it is not text.
+    """
+    try:
+        model: Model = _core.parse_onnx(buffer, _CLASSES)
+    except ValueError as error:
+        raise ModelError(str(error)) from None
+    return model
