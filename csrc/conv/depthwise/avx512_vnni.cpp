@@ -120,15 +120,14 @@ int64_t dot_pairs(const Lane& lane, const __m256i* columns, const __m256i* weigh
 }  // namespace pycompress
 
 #include "conv/depthwise/f32.inc.h"
-#include "conv/depthwise/interleave.inc.h"
-#include "conv/depthwise/slide.inc.h"
+#include "conv/depthwise/fives.inc.h"
 
 namespace pycompress {
 namespace {
 
 template <bool kFlip>
 void depthwise_lines(const DepthwiseArgs& args) {
-  if (slide<kFlip>(args)) return;
+  if (slide<kFlip>(args) || fives<kFlip>(args)) return;
   DepthwiseArgs line = args;
   line.lines = 1;
   const Out out = args.epilogue->out;

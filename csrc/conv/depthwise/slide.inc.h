@@ -1,5 +1,5 @@
 // 3x3 depthwise convolution in int8, one pass: a window's columns stay in registers while it moves
-// to the right. Included after interleave.inc.h, whose interleave() makes a column of 4 quads.
+// to the right. interleave() makes a column of 4 quads.
 //
 //                 a       b       c       d        columns of up to 4 image rows, interleaved
 //   pixel 0       w[0]    w[1]    w[2]
@@ -10,9 +10,47 @@
 // Two output lines of stride 1 read 4 image rows, as many as a dot product takes: with the weights
 // moved on by one byte, the second line reads the columns that the first one has made.
 #pragma once
+#include "conv/depthwise/interleave.inc.h"
 
 namespace pycompress {
 namespace {
+
+// The epilogue of 32 channels without a residual, kept in registers from pixel to pixel.
+struct ByteStore {
+  const Lane32& lane;
+  bool has_bias, is_unsigned;
+  __m256 lo, hi;
+  __m256i zero;
+  __m256 scale[4];
+
+  explicit ByteStore(const Lane32& of)
+      : lane(of),
+        has_bias(of.has_bias),
+        is_unsigned(of.epilogue.out == Out::u8),
+        lo(of.lo),
+        hi(of.hi),
+        zero(of.zero) {
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q) scale[q] = of.scale[q];
+  }
+
+  [[gnu::always_inline]] void operator()(const __m256i (&sums)[4], uint8_t* y, int64_t n) const {
+    __m256 v[4];
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q) v[q] = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[q]), scale[q]);
+    if (has_bias) {
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; ++q) v[q] = _mm256_add_ps(v[q], lane.bias[q]);
+    }
+    __m256i i[4];
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q)
+      i[q] = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(v[q], lo), hi));
+    const __m256i low = _mm256_add_epi16(_mm256_packs_epi32(i[0], i[1]), zero);
+    const __m256i high = _mm256_add_epi16(_mm256_packs_epi32(i[2], i[3]), zero);
+    store_bytes(y, is_unsigned ? _mm256_packus_epi16(low, high) : _mm256_packs_epi16(low, high), n);
+  }
+};
 
 template <bool kFlip, bool kFull, int kStride, int kLines>
 void slide_block(const DepthwiseArgs& args, int64_t channel) {
@@ -27,12 +65,7 @@ void slide_block(const DepthwiseArgs& args, int64_t channel) {
     w[0][i] = _mm256_loadu_si256(weights + i);
     if (kLines == 2) w[kLines - 1][i] = _mm256_slli_epi32(w[0][i], 8);
   }
-  const bool has_bias = lane.has_bias;
-  const bool is_unsigned = lane.epilogue.out == Out::u8;
-  const __m256 lo = lane.lo;
-  const __m256 hi = lane.hi;
-  const __m256i zero = lane.zero;
-  const __m256 scale[4] = {lane.scale[0], lane.scale[1], lane.scale[2], lane.scale[3]};
+  const ByteStore put(lane);
   const int64_t ldy = args.ldy;
   const int64_t line_step = args.pixels * ldy;
   uint8_t* y = static_cast<uint8_t*>(args.y) + channel;
@@ -77,21 +110,7 @@ void slide_block(const DepthwiseArgs& args, int64_t channel) {
         for (int q = 0; q < 4; ++q) acc[q] = dot(acc[q], &b[q], &w[line][4 + q]);
 #pragma GCC unroll 4
         for (int q = 0; q < 4; ++q) acc[q] = dot(acc[q], &c[q], &w[line][8 + q]);
-        __m256 v[4];
-#pragma GCC unroll 4
-        for (int q = 0; q < 4; ++q) v[q] = _mm256_mul_ps(_mm256_cvtepi32_ps(acc[q]), scale[q]);
-        if (has_bias) {
-#pragma GCC unroll 4
-          for (int q = 0; q < 4; ++q) v[q] = _mm256_add_ps(v[q], lane.bias[q]);
-        }
-#pragma GCC unroll 4
-        for (int q = 0; q < 4; ++q)
-          acc[q] = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(v[q], lo), hi));
-        const __m256i low = _mm256_add_epi16(_mm256_packs_epi32(acc[0], acc[1]), zero);
-        const __m256i high = _mm256_add_epi16(_mm256_packs_epi32(acc[2], acc[3]), zero);
-        store_bytes(y + line * line_step,
-                    is_unsigned ? _mm256_packus_epi16(low, high) : _mm256_packs_epi16(low, high),
-                    n);
+        put(acc, y + line * line_step, n);
       }
 #pragma GCC unroll 4
       for (int q = 0; q < 4; ++q) {
@@ -124,16 +143,21 @@ void slide_blocks(const DepthwiseArgs& args) {
   if (c < args.channels) slide_lines<kFlip, false, kStride, kPairs>(args, c);
 }
 
-// Whether it was done here.
-template <bool kFlip>
-bool slide(const DepthwiseArgs& args) {
+// Bytes without a residual, and windows that begin in the same column of every row.
+inline bool only_bytes(const DepthwiseArgs& args) {
   const Epilogue& e = *args.epilogue;
-  const bool bytes = e.out == Out::u8 || e.out == Out::s8;
-  const bool fits = args.kernel == 3 && args.row_count <= 3 && args.dilation == 1;
-  if (!fits || !bytes || e.residual != nullptr) return false;
+  if ((e.out != Out::u8 && e.out != Out::s8) || e.residual != nullptr) return false;
   for (int64_t r = 0; r < args.row_count; ++r) {
     if (args.shift[r] != 0) return false;
   }
+  return true;
+}
+
+// Whether it was done here.
+template <bool kFlip>
+bool slide(const DepthwiseArgs& args) {
+  if (args.kernel != 3 || args.row_count > 3 || args.dilation != 1 || !only_bytes(args))
+    return false;
   if (args.stride == 1) {
     (args.step == 1 && args.lines > 1 ? slide_blocks<kFlip, 1, true>
                                       : slide_blocks<kFlip, 1, false>)(args);
