@@ -1,7 +1,6 @@
 #include "limits/measure.h"
 
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -40,17 +39,17 @@ Sweep find_sweep(const std::string& isa, const std::string& kind) {
   throw std::invalid_argument("limits: " + isa + " has no traffic loop '" + kind + "'");
 }
 
+constexpr std::align_val_t kPage{size_t{2} << 20};
 struct Free {
-  void operator()(uint8_t* p) const { std::free(p); }
+  void operator()(uint8_t* p) const { ::operator delete(p, kPage); }
 };
 using Buffer = std::unique_ptr<uint8_t, Free>;
 
 // Large pages where the system has them: what is measured is the memory, not the page tables.
 Buffer allocate(int64_t bytes) {
-  constexpr size_t kPage = size_t{2} << 20;
-  const size_t size = (static_cast<size_t>(bytes) + kPage - 1) / kPage * kPage;
-  Buffer buffer(static_cast<uint8_t*>(std::aligned_alloc(kPage, size)));
-  if (buffer == nullptr) throw std::bad_alloc();
+  constexpr auto kWhole = static_cast<size_t>(kPage);
+  const size_t size = (static_cast<size_t>(bytes) + kWhole - 1) / kWhole * kWhole;
+  Buffer buffer(static_cast<uint8_t*>(::operator new(size, kPage)));
 #ifdef __linux__
   wish_huge_pages(buffer.get(), size);
 #endif

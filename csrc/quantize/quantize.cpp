@@ -1,12 +1,14 @@
 #include "quantize/quantize.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
 #include <vector>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>  // _SC_LEVEL3_CACHE_SIZE, where the system has it
+#endif
 
 namespace pycompress {
 namespace {
