@@ -77,7 +77,7 @@ def to_formats(graph: Graph, *, in_place: bool = False) -> Rewrite:
 
 
 def _unify(edit: Edit) -> None:
-    """Let quantized models of all kinds look alike."""
+    """Let models that other tools quantized or fused look alike."""
     expand_concats(edit)
     apply_rules(edit, UNIFYING_RULES)
 
