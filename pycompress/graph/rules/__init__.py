@@ -18,13 +18,7 @@ from pycompress.graph.rules import (
     spellings,
 )
 
-SIMPLIFY_RULES = (
-    *contrib.RULES,
-    *contrib_attention.RULES,
-    *spellings.RULES,
-    *affine.RULES,
-    conv.PAD,
-)
+SIMPLIFY_RULES = (*spellings.RULES, *affine.RULES, conv.PAD)
 """What `simplify` looks for among the standard operators."""
 
 UNIFYING_RULES = (
