@@ -1,5 +1,6 @@
 """Ranges of activations: observers, the feeds they watch, and how a range is chosen."""
 
+from pycompress.calibration.blas import one_blas_thread
 from pycompress.calibration.collect import Run, collect, watched
 from pycompress.calibration.feeds import Feed, FeedError, FeedSource, check_feed, feeds
 from pycompress.calibration.histogram import Histogram
@@ -33,6 +34,7 @@ __all__ = [
     "feeds",
     "minmax",
     "mse",
+    "one_blas_thread",
     "percentile",
     "random_feed",
     "watched",

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 ROWS = 512
 """Rows of x that are taken of one feed: more of them say little that is new."""
 
+FEW, ENOUGH = 64, 8
+"""Rows that are taken of a feed once so many times as many were seen as x is long."""
+
+GATHERED = 512
+"""Rows that wait until there are so many: their products cost a pass over all sums each time."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -57,20 +63,28 @@ class Moments:
     sums : ndarray of float64, shape (groups, K + 1, K + 1)
         Of x x' over all rows seen, x as long as the weights of one output, with a 1 behind.
     rows : int
+        How many there were.
     """
 
     def __init__(self, node: Node, shape: Sequence[int]) -> None:
         self._window = _window(node, shape[2:]) if node.op == "conv" else None
         self._groups, depth = _groups_and_depth(node, shape)
-        self.sums = np.zeros((self._groups, depth + 1, depth + 1))
+        self._sums = np.zeros((self._groups, depth + 1, depth + 1))
         self.rows = 0
+        self._waiting: list[np.ndarray] = []
         self._random = np.random.default_rng(0)
+
+    @property
+    def sums(self) -> np.ndarray:
+        """Return the second moments of all rows seen."""
+        self._add()
+        return self._sums
 
     @staticmethod
     def bytes_of(node: Node, shape: Sequence[int]) -> int:
         """Return what the moments of a layer take."""
         groups, depth = _groups_and_depth(node, shape)
-        return 8 * groups * (depth + 1) ** 2
+        return groups * (depth + 1) * (8 * (depth + 1) + 4 * (GATHERED + ROWS))
 
     def update(self, x: np.ndarray) -> None:
         """Take in the layer's input of one feed; rows that are not finite are left out."""
@@ -79,9 +93,21 @@ class Moments:
         rows = self._of_vectors(x) if self._window is None else self._of_image(x, self._window)
         rows = rows[np.isfinite(rows).all(axis=(1, 2))]
         ones = np.ones((*rows.shape[:2], 1), rows.dtype)
-        by_group = np.concatenate([rows, ones], axis=2).transpose(1, 0, 2)
-        self.sums += by_group.transpose(0, 2, 1) @ by_group
+        self._waiting.append(np.concatenate([rows, ones], axis=2))
         self.rows += rows.shape[0]
+        if sum(part.shape[0] for part in self._waiting) >= GATHERED:
+            self._add()
+
+    def _add(self) -> None:
+        if not self._waiting:
+            return
+        rows = np.concatenate(self._waiting)
+        self._waiting = []
+        if self._groups == 1:  # a matrix with its own transpose takes half of the products
+            self._sums[0] += rows[:, 0].T @ rows[:, 0]
+        else:
+            by_group = rows.transpose(1, 0, 2)
+            self._sums += by_group.transpose(0, 2, 1) @ by_group
 
     def _of_vectors(self, x: np.ndarray) -> np.ndarray:
         flat = x.reshape(-1, 1, x.shape[-1])
@@ -108,9 +134,10 @@ class Moments:
         return np.ascontiguousarray(found).reshape(found.shape[0], self._groups, -1)
 
     def _some(self, count: int) -> np.ndarray:
-        if count <= ROWS:
+        wanted = FEW if self.rows >= max(ENOUGH * self._sums.shape[1], 4 * ROWS) else ROWS
+        if count <= wanted:
             return np.arange(count)
-        return np.sort(self._random.choice(count, ROWS, replace=False))
+        return np.sort(self._random.choice(count, wanted, replace=False))
 
 
 def _groups_and_depth(node: Node, shape: Sequence[int]) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from pycompress.calibration import (
     RangeMethod,
     check_feed,
     feeds,
+    one_blas_thread,
     random_feed,
 )
 from pycompress.compression.replay import convert_decided
@@ -25,7 +26,7 @@ from pycompress.compression.search import (
 )
 from pycompress.convert import Bounds, Decisions, Metric, Mode, PlanError, fingerprint
 from pycompress.convert.rounding import MEMORY
-from pycompress.graph import save, simplify, to_formats
+from pycompress.graph import save, simplify, to_formats, with_brief_names
 from pycompress.graph.passes import SIMPLIFIED
 from pycompress.readers import read
 from pycompress.report.ledger import Ledger, make_ledger
@@ -80,7 +81,8 @@ def compress(
         convolutions are static, layers on sequences dynamic; without it all are dynamic.
     max_drop : float, optional
         How far the mean cosine similarity of any output may fall below 1 on the held-back feeds,
-        and which share of the first places of class scores may move; by default 0.005 and 0.02.
+        and which share of the first places of class scores may move; by default 0.005 and 0.02. Of
+        scores for each step of a sequence a quarter of that share may: one that moves spoils all.
         With `metric`: how far it may fall, by default 0.005. Nodes are moved to a safer precision
         until that is kept, in the cheapest way that is found.
     exclude : sequence of str
@@ -159,24 +161,25 @@ def compress(
     rewrite = to_formats(simplify(read(source)))
     refused = tuple((d.node, d.reason) for d in rewrite.decisions if _worth_telling(d))
     stream = None if calibration is None else feeds(calibration, rewrite.graph.inputs)
-    if decided is not None:
-        mode, exclude = decided.mode, decided.exclude
-        done = convert_decided(
-            source,
-            rewrite.graph,
-            decided,
-            refused=refused,
-            wishes=wishes,
-            stream=stream,
-            tell=tell,
-        )
-    elif stream is None:
-        done = convert_blind(rewrite.graph, refused, wishes)
-    else:
-        done = convert_judged(rewrite.graph, refused, wishes, stream, tell)
+    with one_blas_thread():
+        if decided is not None:
+            mode, exclude = decided.mode, decided.exclude
+            done = convert_decided(
+                source,
+                rewrite.graph,
+                decided,
+                refused=refused,
+                wishes=wishes,
+                stream=stream,
+                tell=tell,
+            )
+        elif stream is None:
+            done = convert_blind(rewrite.graph, refused, wishes)
+        else:
+            done = convert_judged(rewrite.graph, refused, wishes, stream, tell)
     tell(f"writing {target}")
     done.graph.metadata[SIMPLIFIED] = "1"
-    save(done.graph, target)
+    save(with_brief_names(done.graph), target)
     timings, timed_on = _time(source, target, done, tell)
     verdict = done.verdict
     made = Report(

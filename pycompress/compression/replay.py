@@ -64,7 +64,8 @@ def convert_decided(
     tell("calibrating")
     moments = wanted_moments(graph, wish, wishes.memory) if decisions.calibrated else []
     histograms = calibrate(graph, plan, split, moments, tell)
-    weights = WeightCache([(layer.weight, layer.moments) for layer in moments])
+    weights = WeightCache()
+    weights.round(moments)
     made = apply_plan(graph, _whole(graph, decisions, weights), ranges, weights)
     verify(graph, made, plan, ranges, weights)
     tell(f"judging on {len(split.held_back)} feeds")

@@ -29,6 +29,8 @@ class OutputAgreement:
         are embeddings).
     rows : int
         How many rows `top1` is over.
+    sequences : bool
+        Whether the rows of classes come in sequences, which are read as a whole.
     """
 
     name: str
@@ -37,6 +39,7 @@ class OutputAgreement:
     largest_error: float
     top1: float | None
     rows: int
+    sequences: bool = False
 
     @property
     def classes(self) -> bool:
@@ -123,7 +126,8 @@ def _compare(name: str, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Outpu
             same += int((wanted.argmax(axis=-1) == found.argmax(axis=-1)).sum())
             rows += wanted.size // wanted.shape[-1]
     mean, least = (float(np.mean(cosines)), min(cosines)) if cosines else (1.0, 1.0)
-    return OutputAgreement(name, mean, least, error, same / rows if rows else None, rows)
+    sequences = rows > 0 and any(w.ndim > 2 and w.shape[-2] > 1 for w, _ in pairs)
+    return OutputAgreement(name, mean, least, error, same / rows if rows else None, rows, sequences)
 
 
 def _holds_classes(answers: Sequence[np.ndarray]) -> bool:

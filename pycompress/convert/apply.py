@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pycompress.calibration import Moments, Range
+    from pycompress.convert.rounding import Layer
 
 
 class WeightCache:
@@ -59,6 +62,13 @@ class WeightCache:
             made, self._bias[id(array)] = _rounded(array, made, axis, self._moments[id(array)])
         self._made[id(array)] = (array, made)  # holding the array keeps its id from being reused
         return made
+
+    def round(self, layers: Iterable[Layer]) -> None:
+        """Round the weights of layers by their moments, several at a time."""
+        chosen = list(layers)
+        self._moments |= {id(layer.weight): layer.moments for layer in chosen}
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            list(pool.map(lambda layer: self.get(layer.weight, layer.format), chosen))
 
     def moments_of(self, array: np.ndarray) -> Moments | None:
         """Return the second moments by which an array is rounded; None: to nearest."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from pycompress.calibration import Feed, Run
-from pycompress.convert.agreement import Agreement, agreement
+from pycompress.convert.agreement import Agreement, OutputAgreement, agreement
 from pycompress.convert.plan import PlanError
 from pycompress.graph.ir import Graph
 
@@ -25,6 +25,10 @@ TINY = 1e-9
 """A bound below this is taken for it: cosines are no more exact than that."""
 
 
+OF_SEQUENCES = 0.25
+"""Share of the bound on flips that rows of sequences get."""
+
+
 @dataclass(frozen=True)
 class Bounds:
     """How far the answers may move.
@@ -34,7 +38,8 @@ class Bounds:
     cosine : float
         How far the mean cosine of any output may fall below 1.
     flips : float
-        Share of the rows of class scores whose first place may move.
+        Share of the rows of class scores whose first place may move; a quarter of it where rows are
+        the steps of a sequence, which goes wrong with any of them.
     metric : float
         How far the caller's measure may fall below that of the float model; it alone counts where
         there is one.
@@ -129,8 +134,12 @@ class Judge:
         return max(
             [0.0]
             + [(1.0 - o.cosine_mean) / max(self.bounds.cosine, TINY) for o in found.outputs]
-            + [o.flips / max(self.bounds.flips, TINY) for o in found.outputs]
+            + [o.flips / max(self._flips(o), TINY) for o in found.outputs]
         )
+
+    def _flips(self, output: OutputAgreement) -> float:
+        """Return which share of an output's first places may move."""
+        return self.bounds.flips * (OF_SEQUENCES if output.sequences else 1.0)
 
     def describe(self, verdict: Verdict) -> str:
         """Return a sentence's part that says what a model lost and what it may lose."""
@@ -138,8 +147,10 @@ class Judge:
             lost = self.before - verdict.metric
             return f"the metric falls by {lost:.4g}, {self.bounds.metric:g} allowed"
         cosine = max((1.0 - o.cosine_mean for o in verdict.agreement.outputs), default=0.0)
-        flips = max((o.flips for o in verdict.agreement.outputs), default=0.0)
         parts = [f"the mean cosine falls by {cosine:.2g}, {self.bounds.cosine:g} allowed"]
-        if any(o.classes for o in verdict.agreement.outputs):
-            parts.append(f"{flips:.2%} of the first places move, {self.bounds.flips:.2%} allowed")
+        scores = [o for o in verdict.agreement.outputs if o.classes]
+        if scores:
+            worst = max(scores, key=lambda o: o.flips / max(self._flips(o), TINY))
+            moved, most = f"{worst.flips:.2%}", f"{self._flips(worst):.2%}"
+            parts.append(f"{moved} of the first places move, {most} allowed")
         return "; ".join(parts)

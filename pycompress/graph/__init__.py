@@ -17,6 +17,7 @@ from pycompress.graph.ir import (
 )
 
 if TYPE_CHECKING:
+    from pycompress.graph.brief import with_brief_names
     from pycompress.graph.files import save
     from pycompress.graph.onnx_writer import export
     from pycompress.graph.passes import simplify
@@ -37,6 +38,7 @@ __all__ = [
     "save",
     "simplify",
     "to_formats",
+    "with_brief_names",
 ]
 
 _LAZY = {
@@ -46,6 +48,7 @@ _LAZY = {
     "simplify": "passes",
     "export": "onnx_writer",
     "save": "files",
+    "with_brief_names": "brief",
 }
 
 

@@ -68,6 +68,19 @@ def judge(wanted, bounds, metric=None):
     return Judge(graph, [{}] * len(wanted), lambda _: lambda _: [wanted[0]], bounds, metric)
 
 
+def test_steps_of_sequences_may_flip_less():
+    wanted = softmax(RANDOM)
+    moved = wanted.copy()
+    moved[0, 0] = np.roll(moved[0, 0], 1)  # 1 of 24 rows
+    shares = []
+    for shape in [(4, 6, 10), (24, 10)]:
+        held = judge([wanted.reshape(shape)], Bounds(cosine=1.0, flips=0.1))
+        found = agreement(["y"], [[wanted.reshape(shape)]], [[moved.reshape(shape)]])
+        assert found.outputs[0].flips == pytest.approx(1 / 24)
+        shares.append(held.share(found))
+    assert shares == pytest.approx([4 / 2.4, 1 / 2.4])
+
+
 def test_flips_and_cosine_have_bounds_of_their_own():
     held = judge([RANDOM[0]], Bounds(cosine=0.01, flips=0.5))
     turned = RANDOM[0].copy()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pycompress.calibration import Moments
+from pycompress.calibration.moments import FEW, ROWS
 from pycompress.convert import WeightCache, apply_plan, make_plan, round_rows, wanted_moments
 from pycompress.convert.rounding import BLOCK
 from pycompress.convert.weights import absmax_scales
@@ -61,7 +62,18 @@ def test_moments_of_a_convolution(shape, weight, attrs, pads):
     wanted = np.einsum("rgi,rgj->gij", rows.astype(np.float64), rows)
     assert moments.rows == len(rows)
     np.testing.assert_allclose(moments.sums, wanted, rtol=1e-4, atol=1e-4)
-    assert moments.sums.nbytes == Moments.bytes_of(node("conv", **attrs), weight)
+    most = 2 * ROWS * rows[0].nbytes  # of rows that wait
+    assert Moments.bytes_of(node("conv", **attrs), weight) == moments.sums.nbytes + most
+
+
+def test_rows_that_wait_are_few_and_once_there_are_enough_fewer_are_taken():
+    moments = Moments(node("linear"), (3, 5))
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((40, 300, 3)).astype(np.float32)
+    for part in x:
+        moments.update(part)
+        assert sum(len(part) for part in moments._waiting) < ROWS
+    assert moments.rows == 7 * 300 + 33 * FEW
 
 
 def test_rows_that_are_not_finite_are_left_out():
