@@ -17,12 +17,14 @@ from pycompress.runtime.fallback import ReferenceStep
 from pycompress.runtime.functions import write_out
 from pycompress.runtime.fuse import fuse
 from pycompress.runtime.gain import fold_gains
+from pycompress.runtime.handover import hand_over
 from pycompress.runtime.layout import to_channels_last
 from pycompress.runtime.lower import Builder
 from pycompress.runtime.narrow import widen_narrow
 from pycompress.runtime.notices import FallbackWarning
 from pycompress.runtime.partition import Segment, partition, reads
 from pycompress.runtime.peer import PEER, REFERENCE, PeerStep
+from pycompress.runtime.sink import sink
 from pycompress.runtime.spectra import write_transforms
 from pycompress.runtime.steps import BranchStep, Executable
 from pycompress.runtime.support import refusal, refusal_when_cut
@@ -48,11 +50,11 @@ def prepare(graph: Graph) -> Graph:
     if SIMPLIFIED not in graph.metadata and not any(node.is_preset() for node in graph.nodes):
         graph = simplify(graph, in_place=True)
     graph = to_formats(write_transforms(graph), in_place=True).graph
-    graph = absorb(fold_gains(graph))
+    graph = absorb(sink(fold_gains(graph)))
     infer(graph)
     graph = fuse_attention(fuse(graph))
     infer(graph)
-    return to_channels_last(graph, refusal)
+    return hand_over(to_channels_last(graph, refusal))
 
 
 @dataclass
