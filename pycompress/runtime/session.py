@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -13,10 +11,11 @@ import numpy as np
 
 from pycompress.graph.ir import Graph, Value
 from pycompress.runtime import plan
+from pycompress.runtime.collector import collector_at_rest
 from pycompress.runtime.profile import Profile, since
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import onnx
@@ -169,7 +168,7 @@ class InferenceSession:
         from pycompress.runtime.executable import Fallbacks, build
 
         fallbacks = Fallbacks(engine)
-        with _collector_at_rest():
+        with collector_at_rest():
             graph = model.copy() if isinstance(model, Graph) else read(model)
             graph.outputs = [*graph.outputs, *_named(graph, outputs)]
             self._inputs = [TensorInfo.of(v) for v in graph.inputs]
@@ -367,22 +366,6 @@ def _named(graph: Graph, names: Iterable[str]) -> list[Value]:
             msg = f"outputs: the model has no value named '{name}'"
             raise ValueError(msg)
     return [values[name] for name in names]
-
-
-@contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """Keep Python from looking for garbage meanwhile.
-
-    A graph is thousands of objects that all live until it is built, and each few hundred of them
-    start a walk over everything that the process holds: a tenth of the time to load.
-    """
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
 
 
 def _engine(fallback: str) -> str:
