@@ -6,7 +6,9 @@
 // symbols that crash an older CPU.
 //
 // Integer results are bit-identical on every set; whatever feeds an integer is compiled with
-// -ffp-contract=off. Float results (softmax, layer norm, float gemm) are held to a tolerance.
+// -ffp-contract=off. Float results (softmax, layer norm, float gemm) are held to a tolerance; on
+// the sets whose fma rounds once, which is all but `scalar`, they are the same bits nevertheless:
+// sums have one order, whatever the length of a vector. bf16 is the exception.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -209,6 +211,9 @@ struct DepthwiseArgs {
   const void* const* rows;  // column 0 of each row
   const int64_t* shift;
   int64_t row_count;
+  // More than one where the kernels say `stacks`: line i reads its windows from rows[i * step] on
+  // (shift likewise), and its pixels follow those of line i - 1 in the result.
+  int64_t lines, step;
   int64_t kernel, dilation, stride;
   int64_t first, width;
   const void* padding;  // `channels` values
@@ -233,6 +238,7 @@ struct DepthwiseKernels {
   void (*u8)(const DepthwiseArgs& args);
   void (*s8)(const DepthwiseArgs& args);
   void (*f32)(const DepthwiseArgs& args);
+  bool stacks = false;  // u8 and s8 may be called for many lines at once
 };
 
 // ---- quantize

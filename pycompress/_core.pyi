@@ -11,7 +11,6 @@ import numpy
 
 __all__: list[str] = [
     "Activation",
-    "Output",
     "PackedBf16",
     "PackedBf16Convolution",
     "PackedConvolution",
@@ -128,17 +127,6 @@ class Activation:
         name: str,
         alpha: typing.SupportsFloat | typing.SupportsIndex | None = None,
         beta: typing.SupportsFloat | typing.SupportsIndex | None = None,
-    ) -> None: ...
-
-class Output:
-    def __init__(
-        self,
-        scale: typing.SupportsFloat | typing.SupportsIndex | None,
-        zero_point: typing.SupportsInt | typing.SupportsIndex,
-        dtype: str,
-        activation: Activation,
-        residual_scale: typing.SupportsFloat | typing.SupportsIndex,
-        residual_zero_point: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
 
 class PackedConvolution:
@@ -272,7 +260,7 @@ def limit_traffic() -> list[tuple[str, str]]:
     """
 
 def linear(
-    x: numpy.ndarray, packed: PackedWeights, activation: Activation, out: typing.Any
+    x: numpy.ndarray, packed: PackedWeights, activation: Activation | None, out: typing.Any
 ) -> numpy.ndarray: ...
 def max_q8(x: numpy.ndarray, acc: numpy.ndarray) -> None: ...
 def pack(
@@ -341,8 +329,13 @@ def qlinear(
     packed: PackedWeights,
     a_scale: typing.Any,
     a_zero_point: typing.Any,
-    output: Output,
+    y_scale: typing.Any,
+    y_zero_point: typing.Any,
+    y_dtype: str,
+    activation: Activation | None,
     residual: typing.Any,
+    residual_scale: typing.Any,
+    residual_zero_point: typing.Any,
     out: typing.Any,
 ) -> numpy.ndarray: ...
 def quantize(

@@ -1,22 +1,41 @@
 """Work whose every bit is promised: what tests/digests.json holds the digests of.
 
 Inputs come from integers alone, so that no machine's mathematics has a part in them.
+
+Integers are the same on every set. Floats are the same on every set whose fused multiply-add rounds
+once, and have a second digest, `NAME-unfused`, for `scalar`, which rounds twice.
 """
 
 import hashlib
 import json
+import tempfile
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 import pycompress as pc
+from pycompress import _core
 
 TYPES = (np.uint8, np.int8)
 PAIRS = list(product(TYPES, TYPES))
 FILE = Path(__file__).parent / "digests.json"
 SHAPES = ((1, 16, 16), (1, 67, 33), (3, 15, 8), (4, 16, 64), (7, 49, 27), (33, 130, 515))
 SCALES = (0.3, 7.7, float.fromhex("0x1.0002p-5"), 2.0**-30, 1e-40, 1e30)
+LENGTHS = (1, 15, 16, 67, 130, 4100)
+SUMS = ("sum", "sum_square", "sum_abs")
+FUNCTIONS = (
+    "exp",
+    "log",
+    "sigmoid",
+    "tanh",
+    "gelu",
+    "gelu_tanh",
+    "erf",
+    "silu",
+    "softplus",
+    "hard_swish",
+)
 WINDOWS = (  # x [N, H, W, C], w [O, I / g, kh, kw], groups, stride, padding, dilation
     ((1, 9, 11, 3), (32, 3, 3, 3), 1, 2, 1, 1),
     ((2, 7, 6, 16), (24, 16, 1, 1), 1, 1, 0, 1),
@@ -104,6 +123,19 @@ def conv(window, x_type):
         yield pc.qconv(x, packed, x_scale=0.02, x_zero_point=11, activation="relu", **y)
 
 
+def float_kernel(op, n):
+    rng = np.random.default_rng(n)
+    x = floats(rng, (3, n))
+    if op == "softmax":
+        yield _core.softmax(x)
+    elif op == "layer_norm":
+        yield _core.layer_norm(x, floats(rng, n), floats(rng, n))
+    elif op in SUMS:
+        yield np.array([_core.reduce(op, row) for row in x], np.float32)
+    else:
+        yield _core.unary(op, x)
+
+
 def kernel_cases():
     """Name of each case, and a function whose arrays make its digest."""
     for a_type, w_type in PAIRS:
@@ -120,10 +152,18 @@ def kernel_cases():
     for (i, window), x_type in product(enumerate(WINDOWS), (np.uint8, np.int8)):
         yield f"conv-{i}-{np.dtype(x_type)}", lambda w=window, t=x_type: conv(w, t)
 
+    for op, n in product(("softmax", "layer_norm", *SUMS), LENGTHS):
+        yield f"float-{op}-{n}", lambda o=op, n=n: float_kernel(o, n)
+    for op in FUNCTIONS:
+        yield f"float-{op}", lambda o=op: float_kernel(o, 333)
+
 
 def model_cases():
-    """Sessions over quantized models, as another tool would have written them."""
+    """Sessions over quantized models, as another tool would have written them, and over our own."""
     # Here, because the tests of the kernels run without onnx.
+    import onnx
+
+    from tests.digest_models import MODELS
     from tests.runtime.test_integer_models import TYPES, qdq_cnn
 
     for dtype in TYPES:
@@ -135,6 +175,34 @@ def model_cases():
             yield from pc.InferenceSession(model.proto(), num_threads=1).run(None, feeds)
 
         yield f"model-qdq_cnn-{np.dtype(dtype)}", run
+
+    def run_float(made):
+        shape = [d.dim_value for d in made.graph.input[0].type.tensor_type.shape.dim]
+        x = floats(np.random.default_rng(5), shape)
+        yield from pc.InferenceSession(made, num_threads=1).run(None, {"x": x})
+
+    def run_compressed(made):
+        with tempfile.TemporaryDirectory() as place:
+            source, target = Path(place) / "m.onnx", Path(place) / "m.int8.onnx"
+            source.write_bytes(made.SerializeToString())
+            pc.compress(source, target)
+            written = target.read_bytes()
+        yield np.frombuffer(written, np.uint8)
+        yield from run_float(onnx.load_from_string(written))
+
+    for name, make in MODELS.items():
+        yield f"model-float-{name}", lambda m=make: run_float(m())
+        yield f"model-float-{name}-int8", lambda m=make: run_compressed(m())
+
+
+def key(name):
+    """The name under which the digest of a case stands, on the set in use."""
+    return f"{name}-unfused" if "float-" in name and _core.isa() == "scalar" else name
+
+
+def keys(names):
+    """Every name under which digests of cases stand."""
+    return {*names, *(f"{name}-unfused" for name in names if "float-" in name)}
 
 
 def digest(arrays):

@@ -26,7 +26,7 @@ def main() -> int:
         pc.use_isa(isa)
         for name, case in [*cases.kernel_cases(), *cases.model_cases()]:
             value = cases.digest(case())
-            if found.setdefault(name, value) != value:
+            if found.setdefault(cases.key(name), value) != value:
                 sys.stderr.write(f"{name}: {isa} differs from {pc.available_isas()[0]}\n")
                 return 1
     cases.FILE.write_text(json.dumps(found, indent=1) + "\n")

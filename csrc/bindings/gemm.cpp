@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "bindings/direct.h"
 #include "bindings/families.h"
 #include "bindings/packed.h"
 #include "dispatch/dispatch.h"
@@ -10,8 +11,11 @@
 namespace pycompress {
 namespace {
 
-py::array qgemm(const py::array& a, const PackedWeights& w, py::handle a_zero_point,
-                py::handle out) {
+py::object qgemm(PyObject* const* args) {
+  const py::array a = need_array("qgemm", "a", args[0]);
+  const PackedWeights& w = need_packed("qgemm", args[1]);
+  const py::handle a_zero_point = args[2];
+  const py::handle out = args[3];
   const Matrix in = need_integers("qgemm", "a", a, w);
   Epilogue e;
   const Terms terms(
@@ -51,8 +55,12 @@ void bind_gemm(py::module_& module) {
       });
   module.def("pack", &pack, py::arg("w"), py::arg("scale") = py::none(),
              py::arg("bias") = py::none(), py::arg("zero_point") = py::none(), py::arg("isa") = "");
-  module.def("qgemm", &qgemm, py::arg("a"), py::arg("packed"), py::arg("a_zero_point"),
-             py::arg("out"));
+  static PyMethodDef functions[] = {
+      direct<4, qgemm>("qgemm",
+                       "qgemm(a: numpy.ndarray, packed: PackedWeights, a_zero_point: typing.Any, "
+                       "out: typing.Any) -> numpy.ndarray"),
+      {}};
+  add_direct(module, functions);
   module.def(
       "gemm_tile",
       [](const std::string& isa, bool is_float) {

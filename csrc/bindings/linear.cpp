@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "bindings/direct.h"
 #include "bindings/families.h"
 #include "bindings/packed.h"
 #include "engine/activation_names.h"
@@ -25,22 +26,16 @@ Activation need_activation(const std::string& name, std::optional<float> alpha,
 
 float divided(double a, double b) { return static_cast<float>(a / b); }
 
-struct Residual {
-  py::array array;
-  Matrix matrix;
-};
-
 // Applies what an epilogue cannot: `sums` become act(sums + integer residual), then integers if y
 // is one.
 void finish(const KernelSet& set, const Activation& activation, float y_scale, int32_t y_zero,
-            const Residual& residual, float residual_scale, int32_t residual_zero, float* sums,
+            const Matrix& residual, float residual_scale, int32_t residual_zero, float* sums,
             int64_t ld, const Matrix& y, ThreadPool* pool) {
   const int64_t n = y.columns;
   parallel_for(y.rows * n < 20'000 ? nullptr : pool, y.rows, [&](int64_t row, int) {
     float* x = sums + row * ld;
-    if (residual.matrix.data != nullptr && y.type != Type::f32) {
-      const auto* bytes =
-          reinterpret_cast<const uint8_t*>(residual.matrix.data) + row * residual.matrix.ld;
+    if (residual.data != nullptr && y.type != Type::f32) {
+      const auto* bytes = reinterpret_cast<const uint8_t*>(residual.data) + row * residual.ld;
       for (int64_t i = 0; i < n; ++i) {
         const int32_t q = y.type == Type::u8 ? bytes[i] : static_cast<int8_t>(bytes[i]);
         x[i] += static_cast<float>(q - residual_zero) * residual_scale;
@@ -57,59 +52,65 @@ void finish(const KernelSet& set, const Activation& activation, float y_scale, i
   });
 }
 
-Residual need_residual(const char* function, py::handle value, const Result& y) {
-  Residual r;
-  if (value.is_none()) return r;
-  r.array = need_array(function, "residual", value);
-  if (type_of(r.array) != y.matrix.type) {
-    throw py::type_error(std::string(function) + ": residual has dtype " + dtype_of(r.array) +
+Matrix need_residual(const char* function, py::handle value, const Result& y) {
+  if (value.is_none()) return {};
+  const py::array array = need_array(function, "residual", value);
+  if (type_of(array) != y.matrix.type) {
+    throw py::type_error(std::string(function) + ": residual has dtype " + dtype_of(array) +
                          ", wanted that of the result, " + name_of(y.matrix.type));
   }
-  if (r.array.ndim() != y.array.ndim() ||
-      !std::equal(y.array.shape(), y.array.shape() + y.array.ndim(), r.array.shape())) {
-    throw py::value_error(std::string(function) + ": residual has shape " + shape_of(r.array) +
+  if (array.ndim() != y.array.ndim() ||
+      !std::equal(y.array.shape(), y.array.shape() + y.array.ndim(), array.shape())) {
+    throw py::value_error(std::string(function) + ": residual has shape " + shape_of(array) +
                           ", wanted that of the result, " + shape_of(y.array));
   }
-  r.matrix = need_matrix(function, "residual", r.array);
-  return r;
+  return need_matrix(function, "residual", array);
 }
 
-// What becomes of the sums: Python keeps these, so that a call has few arguments to convert.
-struct Output {
-  std::optional<double> scale;
-  int64_t zero_point;
-  std::string dtype;
-  Activation activation;
-  double residual_scale;
-  int64_t residual_zero;
-};
-
-Type output_type(const char* function, const Output& output) {
-  if (!output.scale) return Type::f32;
-  if (output.dtype == "uint8") return Type::u8;
-  if (output.dtype == "int8") return Type::s8;
-  throw py::value_error(std::string(function) + ": y_dtype must be 'uint8' or 'int8', found '" +
-                        output.dtype + "'");
+// None, or an Activation.
+Activation activation_of(py::handle value) {
+  return value.is_none() ? Activation{} : value.cast<const Activation&>();
 }
 
-py::array qlinear(const py::array& a, const PackedWeights& w, py::handle a_scale,
-                  py::handle a_zero_point, const Output& output, py::handle residual,
-                  py::handle out) {
+Type output_type(const char* function, py::handle y_scale, py::handle y_dtype) {
+  if (y_scale.is_none()) return Type::f32;
+  if (PyUnicode_Check(y_dtype.ptr())) {
+    if (PyUnicode_CompareWithASCIIString(y_dtype.ptr(), "uint8") == 0) return Type::u8;
+    if (PyUnicode_CompareWithASCIIString(y_dtype.ptr(), "int8") == 0) return Type::s8;
+  }
+  throw py::value_error(std::string(function) + ": y_dtype must be 'uint8' or 'int8', found " +
+                        py::repr(y_dtype).cast<std::string>());
+}
+
+py::object qlinear(PyObject* const* args) {
   const char* function = "qlinear";
-  const Activation& activation = output.activation;
+  const py::array a = need_array(function, "a", args[0]);
+  const PackedWeights& w = need_packed(function, args[1]);
+  const py::handle a_scale = args[2];
+  const py::handle a_zero_point = args[3];
+  const bool scaled = args[4] != Py_None;
+  const Activation activation = activation_of(args[7]);
+  const py::handle out = args[11];
   const Matrix in = need_integers(function, "a", a, w);
   if (w.scale.empty()) throw py::value_error("qlinear: the weights were packed without a scale");
   Epilogue e;
   const Terms terms(
       w, in, need_zero_points(function, "a_zero_point", a_zero_point, in.type, in.rows, "row of a"),
       e);
-  const Type type = output_type(function, output);
+  const Type type = output_type(function, args[4], args[6]);
   Result y = result_for(function, a, in, w.panels.n, type, out);
-  const Residual extra = need_residual(function, residual, y);
+  const Matrix extra = need_residual(function, args[8], y);
 
-  const float y_scale = output.scale ? need_scale(function, "y_scale", *output.scale) : 1.0f;
-  const int32_t y_zero =
-      type == Type::f32 ? 0 : need_zero_point(function, "y_zero_point", output.zero_point, type);
+  float y_scale = 1.0f;
+  int32_t y_zero = 0;
+  int32_t extra_zero = 0;
+  if (scaled) {
+    y_scale = need_scale(function, "y_scale", need_number(function, "y_scale", args[4]));
+    y_zero = need_zero_point(function, "y_zero_point",
+                             need_integer(function, "y_zero_point", args[5]), type);
+    extra_zero = need_zero_point(function, "residual_zero_point",
+                                 need_integer(function, "residual_zero_point", args[10]), type);
+  }
   const bool finishes = !activation.clamps();
   const double unit = finishes ? 1.0 : static_cast<double>(y_scale);
   double x_scale = 1.0;
@@ -140,14 +141,12 @@ py::array qlinear(const py::array& a, const PackedWeights& w, py::handle a_scale
   }
   e.out = finishes || type == Type::f32 ? Out::f32 : (type == Type::u8 ? Out::u8 : Out::s8);
   e.out_zero = y_zero;
-  const int32_t extra_zero = type == Type::f32 ? 0
-                                               : need_zero_point(function, "residual_zero_point",
-                                                                 output.residual_zero, type);
-  const float extra_scale = divided(
-      static_cast<double>(need_scale(function, "residual_scale", output.residual_scale)), unit);
-  if (extra.matrix.data != nullptr && (type == Type::f32 || !finishes)) {
-    e.residual = extra.matrix.data;
-    e.residual_ld = extra.matrix.ld;
+  const float residual_scale =
+      need_scale(function, "residual_scale", need_number(function, "residual_scale", args[9]));
+  const float extra_scale = divided(static_cast<double>(residual_scale), unit);
+  if (extra.data != nullptr && (type == Type::f32 || !finishes)) {
+    e.residual = extra.data;
+    e.residual_ld = extra.ld;
     e.residual_scale = extra_scale;
     e.residual_zero = extra_zero;
   }
@@ -174,9 +173,12 @@ py::array qlinear(const py::array& a, const PackedWeights& w, py::handle a_scale
 
 // act(x . w + bias) for float32 x: with float32 weights in float, with integer ones through uint8 x
 // whose scale and zero point follow from its range, as in ONNX DynamicQuantizeLinear.
-py::array linear(const py::array& x, const PackedWeights& w, const Activation& activation,
-                 py::handle out) {
+py::object linear(PyObject* const* args) {
   const char* function = "linear";
+  const py::array x = need_array(function, "x", args[0]);
+  const PackedWeights& w = need_packed(function, args[1]);
+  const Activation activation = activation_of(args[2]);
+  const py::handle out = args[3];
   const Matrix in = need_operand(function, "x", x, w);
   if (in.type != Type::f32) {
     throw py::type_error("linear: x has dtype " + dtype_of(x) + ", wanted float32");
@@ -224,7 +226,7 @@ py::array linear(const py::array& x, const PackedWeights& w, const Activation& a
       gemm(a, w.panels, in.rows, e, y.matrix.data, y.matrix.ld, pool);
     }
     if (finishes) {
-      finish(set, activation, 1.0f, 0, Residual{}, 1.0f, 0, reinterpret_cast<float*>(y.matrix.data),
+      finish(set, activation, 1.0f, 0, Matrix{}, 1.0f, 0, reinterpret_cast<float*>(y.matrix.data),
              y.matrix.ld, y.matrix, pool);
     }
   });
@@ -237,18 +239,18 @@ void bind_linear(py::module_& module) {
   py::class_<Activation>(module, "Activation")
       .def(py::init(&need_activation), py::arg("name"), py::arg("alpha") = py::none(),
            py::arg("beta") = py::none());
-  py::class_<Output>(module, "Output")
-      .def(py::init([](std::optional<double> scale, int64_t zero_point, std::string dtype,
-                       const Activation& activation, double residual_scale, int64_t residual_zero) {
-             return Output{scale,      zero_point,     std::move(dtype),
-                           activation, residual_scale, residual_zero};
-           }),
-           py::arg("scale"), py::arg("zero_point"), py::arg("dtype"), py::arg("activation"),
-           py::arg("residual_scale"), py::arg("residual_zero_point"));
-  module.def("qlinear", &qlinear, py::arg("a"), py::arg("packed"), py::arg("a_scale"),
-             py::arg("a_zero_point"), py::arg("output"), py::arg("residual"), py::arg("out"));
-  module.def("linear", &linear, py::arg("x"), py::arg("packed"), py::arg("activation"),
-             py::arg("out"));
+  static PyMethodDef functions[] = {
+      direct<12, qlinear>(
+          "qlinear",
+          "qlinear(a: numpy.ndarray, packed: PackedWeights, a_scale: typing.Any, a_zero_point: "
+          "typing.Any, y_scale: typing.Any, y_zero_point: typing.Any, y_dtype: str, activation: "
+          "Activation | None, residual: typing.Any, residual_scale: typing.Any, "
+          "residual_zero_point: typing.Any, out: typing.Any) -> numpy.ndarray"),
+      direct<4, linear>("linear",
+                        "linear(x: numpy.ndarray, packed: PackedWeights, activation: Activation | "
+                        "None, out: typing.Any) -> numpy.ndarray"),
+      {}};
+  add_direct(module, functions);
 }
 
 }  // namespace pycompress

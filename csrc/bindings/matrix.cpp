@@ -128,32 +128,30 @@ Result result_for(const char* function, const py::array& a, const Matrix& in, in
     wanted.back() = n;
     return wanted;
   };
-  Result r;
-  if (out.is_none()) {
-    r.array = py::array(numpy_dtype(type), shape());
-  } else {
-    r.array = need_array(function, "out", out);
-    if (type_of(r.array) != type) {
-      throw py::type_error(std::string(function) + ": out has dtype " + dtype_of(r.array) +
+  py::array array =
+      out.is_none() ? py::array(numpy_dtype(type), shape()) : need_array(function, "out", out);
+  if (!out.is_none()) {
+    if (type_of(array) != type) {
+      throw py::type_error(std::string(function) + ": out has dtype " + dtype_of(array) +
                            ", wanted " + name_of(type));
     }
     const py::ssize_t last = a.ndim() - 1;
-    if (r.array.ndim() != a.ndim() || r.array.shape(last) != n ||
-        !std::equal(a.shape(), a.shape() + last, r.array.shape())) {
-      throw py::value_error(std::string(function) + ": out has shape " + shape_of(r.array) +
+    if (array.ndim() != a.ndim() || array.shape(last) != n ||
+        !std::equal(a.shape(), a.shape() + last, array.shape())) {
+      throw py::value_error(std::string(function) + ": out has shape " + shape_of(array) +
                             ", wanted " +
                             py::str(py::tuple(py::cast(shape()))).cast<std::string>());
     }
-    if (!r.array.writeable()) throw py::value_error(std::string(function) + ": out is read-only");
+    if (!array.writeable()) throw py::value_error(std::string(function) + ": out is read-only");
   }
-  r.matrix = need_matrix(function, "out", r.array);
-  if (!out.is_none() && r.matrix.overlaps(in)) {
+  const Matrix matrix = need_matrix(function, "out", array);
+  if (!out.is_none() && matrix.overlaps(in)) {
     throw py::value_error(std::string(function) + ": out shares memory with an input");
   }
-  if (r.matrix.rows > 1 && std::abs(r.matrix.ld) < n) {
+  if (matrix.rows > 1 && std::abs(matrix.ld) < n) {
     throw py::value_error(std::string(function) + ": the rows of out overlap each other");
   }
-  return r;
+  return {std::move(array), matrix};
 }
 
 namespace {
@@ -201,6 +199,31 @@ ZeroPoints need_zero_points(const char* function, const char* name, py::handle v
     zeros.many.clear();
   }
   return zeros;
+}
+
+namespace {
+
+[[noreturn]] void refuse(const char* function, const char* name, py::handle value,
+                         const char* wanted) {
+  PyErr_Clear();
+  throw py::type_error(std::string(function) + ": " + name + " must be " + wanted + ", found " +
+                       Py_TYPE(value.ptr())->tp_name);
+}
+
+}  // namespace
+
+double need_number(const char* function, const char* name, py::handle value) {
+  const double number = PyFloat_AsDouble(value.ptr());
+  if (number == -1.0 && PyErr_Occurred() != nullptr) refuse(function, name, value, "a number");
+  return number;
+}
+
+int64_t need_integer(const char* function, const char* name, py::handle value) {
+  const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+  const long long number = index ? PyLong_AsLongLong(index.ptr()) : -1;
+  if (number == -1 && PyErr_Occurred() != nullptr)
+    refuse(function, name, value, "an integer of 64 bits");
+  return number;
 }
 
 float need_scale(const char* function, const char* name, double scale) {

@@ -54,6 +54,9 @@ struct ZeroPoints {
 ZeroPoints need_zero_points(const char* function, const char* name, py::handle value, Type type,
                             int64_t count, const char* of);
 int32_t need_zero_point(const char* function, const char* name, int64_t zero, Type type);
+// A Python number, or what converts to one without loss: an array without dimensions, say.
+double need_number(const char* function, const char* name, py::handle value);
+int64_t need_integer(const char* function, const char* name, py::handle value);
 float need_scale(const char* function, const char* name, double scale);
 // float32 values, one or one for each of `count`: always `count` long, but empty for None.
 std::vector<float> need_floats(const char* function, const char* name, py::handle value,

@@ -4,6 +4,15 @@
 
 namespace pycompress {
 
+const PackedWeights& need_packed(const char* function, py::handle value) {
+  py::detail::make_caster<PackedWeights>
+      weights;  // looks its type up once, where cast() does twice
+  if (weights.load(value, false)) return py::detail::cast_op<const PackedWeights&>(weights);
+  throw py::type_error(std::string(function) +
+                       ": packed must be PackedWeights, as pack() gives them, found " +
+                       Py_TYPE(value.ptr())->tp_name);
+}
+
 Matrix need_operand(const char* function, const char* name, const py::array& x,
                     const PackedWeights& w) {
   const Matrix m = need_matrix(function, name, x);

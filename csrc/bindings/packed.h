@@ -19,6 +19,9 @@ struct PackedWeights {
 PackedWeights pack(const py::array& w, py::handle scale, py::handle bias, py::handle zero_point,
                    const std::string& isa);
 
+// The argument `packed`.
+const PackedWeights& need_packed(const char* function, py::handle value);
+
 // An array [..., K] that fits the weights: of any type, or uint8 or int8 beside integer weights.
 Matrix need_operand(const char* function, const char* name, const py::array& x,
                     const PackedWeights& w);

@@ -8,6 +8,7 @@ namespace pycompress {
 namespace {
 
 constexpr int64_t kMaxRows = 4 * kDepthwiseSteps;
+constexpr int64_t kStackBytes = 128 * 1024;  // of the input rows that lines in one call read
 
 // A copy of per-channel values, whole blocks of them, in the order in which the kernel holds
 // channels.
@@ -18,10 +19,20 @@ const T* in_lane_order(const DepthwiseKernels& kernels, const T* values, int64_t
   auto* out = reinterpret_cast<T*>(scratch);
   const int64_t block = kernels.block;
   const int64_t padded = (channels + block - 1) / block * block;
-  for (int64_t first = 0; first < padded; first += block) {
-    for (int64_t p = 0; p < block; ++p) {
-      const int64_t c = first + (kernels.group == 4 ? depthwise_channel(block, p) : p);
-      out[first + p] = c < channels ? values[c] : T{};
+  if (kernels.group != 4) {
+    std::copy_n(values, channels, out);
+    std::fill(out + channels, out + padded, T{});
+  } else {
+    // As depthwise_channel() says, by runs of 4 channels.
+    const int64_t lanes = block / 16;
+    T* to = out;
+    for (int64_t first = 0; first < padded; first += block) {
+      for (int64_t quad = 0; quad < 4; ++quad) {
+        for (int64_t lane = 0; lane < lanes; ++lane, to += 4) {
+          const int64_t c = first + 16 * lane + 4 * quad;
+          for (int64_t i = 0; i < 4; ++i) to[i] = c + i < channels ? values[c + i] : T{};
+        }
+      }
     }
   }
   scratch += (static_cast<size_t>(padded) * sizeof(T) + 63) / 64 * 64;
@@ -51,15 +62,23 @@ void ConvPlan::run_depthwise(const ConvRun& run) const {
   auto* call = conv_->is_float ? kernels.f32 : run.x_signed ? kernels.s8 : kernels.u8;
   const auto sums_bytes = (static_cast<size_t>(place_.out[2] * channels) * 4 + 63) / 64 * 64;
 
-  const auto line = [&](int64_t index, int worker) {
+  // How many lines of a plane may go into one call: their windows are a step of image rows apart.
+  const bool stacks = kernels.stacks && !conv_->is_float && !conv_->flat && run.finish == nullptr &&
+                      w.kernel[0] == 1 && w.dilation[1] == 1;
+  const int64_t row_bytes = place_.in[2] * pixel_bytes * w.stride[1];
+  const int64_t most = std::min(kStackBytes / std::max<int64_t>(1, row_bytes),
+                                (kMaxRows - w.kernel[1]) / w.stride[1]);
+  const int64_t stack = stacks ? std::max<int64_t>(2, most / 2 * 2) : 1;
+  const auto line = [&](int64_t index, int64_t together, int worker) {
     const PixelCursor cursor(place_, index * place_.out[2]);
     const void* rows[kMaxRows];
     int64_t shift[kMaxRows];
     const int64_t repeats = conv_->flat ? w.kernel[2] : 1;
     int64_t count = 0;
-    for (int64_t t = 0; t < line_taps; ++t) {
-      const int64_t z = cursor.start(0) + t / w.kernel[1] * w.dilation[0];
-      const int64_t y = cursor.start(1) + t % w.kernel[1] * w.dilation[1];
+    for (int64_t t = 0; t < line_taps + (together - 1) * w.stride[1]; ++t) {
+      const int64_t plane = stacks ? 0 : t / w.kernel[1];
+      const int64_t z = cursor.start(0) + plane * w.dilation[0];
+      const int64_t y = cursor.start(1) + (t - plane * w.kernel[1]) * w.dilation[1];
       const bool inside = z >= 0 && z < place_.in[0] && y >= 0 && y < place_.in[1];
       const int64_t at = ((cursor.image() * place_.in[0] + z) * place_.in[1] + y) * place_.in[2];
       for (int64_t k = 0; k < repeats; ++k, ++count) {
@@ -70,7 +89,9 @@ void ConvPlan::run_depthwise(const ConvRun& run) const {
     DepthwiseArgs args;
     args.rows = rows;
     args.shift = shift;
-    args.row_count = count;
+    args.row_count = count - (together - 1) * w.stride[1];
+    args.lines = together;
+    args.step = w.stride[1];
     args.kernel = conv_->flat ? 1 : w.kernel[2];
     args.dilation = conv_->flat ? 1 : w.dilation[2];
     args.stride = w.stride[2];
@@ -90,14 +111,22 @@ void ConvPlan::run_depthwise(const ConvRun& run) const {
       run.finish->finish(static_cast<float*>(args.y), args.row, args.pixels);
     }
   };
+  // Lines begin..end - 1, as many together as lie in one plane.
+  const auto run_lines = [&](int64_t begin, int64_t end, int worker) {
+    for (int64_t i = begin; i < end;) {
+      const int64_t together = std::min({stack, end - i, place_.out[1] - i % place_.out[1]});
+      line(i, together, worker);
+      i += together;
+    }
+  };
   if (sequential(run)) {
-    for (int64_t i = 0; i < lines; ++i) line(i, 0);
+    run_lines(0, lines, 0);
     return;
   }
   // Several lines a task: a hand-over costs as much as a short line.
   const int64_t tasks = std::min(lines, 8 * static_cast<int64_t>(run.pool->size()));
   parallel_for(run.pool, tasks, [&](int64_t task, int worker) {
-    for (int64_t i = lines * task / tasks; i < lines * (task + 1) / tasks; ++i) line(i, worker);
+    run_lines(lines * task / tasks, lines * (task + 1) / tasks, worker);
   });
 }
 

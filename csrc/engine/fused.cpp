@@ -133,7 +133,7 @@ void Layer::check_inputs(const PlanContext& plan, const Shape& y) const {
       fail(std::string("input 0 (x) must be uint8 or int8, found ") + dtype_name(plan.dtype(0)));
     }
   } else {
-    plan.need_dtype(0, DType::f32, "x");
+    plan.need_dtype(0, x_by_row ? DType::u8 : DType::f32, "x");
   }
   if (!has_residual) return;
   plan.need_dtype(3, y_dtype, "residual");

@@ -69,6 +69,7 @@ struct Layer {
   std::vector<int32_t> int_bias;
   float x_scale = 1.0f;
   int32_t x_zero = 0;
+  bool x_by_row = false;  // dynamic: x comes in u8, and somebody has each row's scale
   bool integer_out = false;
   DType y_dtype = DType::f32;
   float y_scale = 1.0f;

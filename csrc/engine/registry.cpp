@@ -109,7 +109,7 @@ constexpr OpEntry kOps[] = {
     {"MatMulInteger",        make_matmul_integer,      2, 4,     1},
     {"activation",           make_activation,          1, 1,     1},
     {"attention",            make_attention,           3, 4,     1},
-    {"linear",               make_linear,              2, 4,     1},
+    {"linear",               make_linear,              2, 6,     3},
     {"linear_bf16",          make_linear_bf16,         2, 4,     1},
     {"conv_bf16",            make_conv_bf16,           2, 4,     1},
     {"MatMulNBits",          make_matmul_nbits,       3, 6,     1},

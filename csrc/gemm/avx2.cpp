@@ -33,6 +33,7 @@ namespace {
 template <int R, int V>
 void gemm_tile_6x16_s8_avx2(const TileArgs& args) {
   I32 acc[R][V];
+  prefetch_result<R, V * 32>(args);
   start_s32<R, V>(args, Columns<V>(args.col_count), acc);
   const int8_t* b = static_cast<const int8_t*>(args.b);
   for (int64_t t = 0; t < args.taps; ++t) {

@@ -94,6 +94,7 @@ template <int R, int V, bool kFlip>
 void gemm_tile_s8_avx512_vnni(const TileArgs& args) {
   const Columns<V> columns(args.col_count);
   I32 acc[R][V];
+  prefetch_result<R, V * 64>(args);
   start_s32<R, V>(args, columns, acc);
   if constexpr (R == 1 && V == 1) {
     multiply_one<kFlip>(args, acc);
@@ -141,6 +142,7 @@ void gemm_tile_f32_avx512(const TileArgs& args) {
 #pragma GCC unroll 16
     for (int j = 0; j < V; ++j) acc[r][j] = F32{};
   }
+  prefetch_result<R, V * 64>(args);
   if (R > 1 && args.next != nullptr) {
     multiply<R, V, true>(args, acc);
   } else {

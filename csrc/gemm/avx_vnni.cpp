@@ -51,6 +51,7 @@ void gemm_tile_6x16_s8_avx_vnni(const TileArgs& args) {
       for (int j = 0; j < V; ++j) acc[i][r][j] = I32{};
     }
   }
+  prefetch_result<R, V * 32>(args);
   start_s32<R, V>(args, columns, acc[0]);
   const uint8_t* b = static_cast<const uint8_t*>(args.b);
   for (int64_t t = 0; t < args.taps; ++t) {

@@ -18,6 +18,7 @@ constexpr int32_t kMr = 6, kNr = 16, kVectors = kNr / kLanes;
 template <int R, int V>
 void gemm_tile_6x16_f32_avx2(const TileArgs& args) {
   F32 acc[R][V];
+  prefetch_result<R, V * 32>(args);
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16

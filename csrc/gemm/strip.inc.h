@@ -17,6 +17,7 @@ struct TileArgs {
   const void* b;
   int64_t panel_bytes;
   const void* next;
+  bool far_result;  // the strip's part of the result does not stay in cache
   int32_t row_count;
   int32_t col_count;
   int64_t row;  // of the tile's corner in the whole result
@@ -26,8 +27,26 @@ struct TileArgs {
   const Epilogue* epilogue;
 };
 
-// B that is larger does not stay in a second-level cache from one call to the next. And what such a
-// cache holds twice: the panels in use and the next ones.
+// Asks for the lines that a tile of R rows and kBytes of each row will write, where they are not in
+// cache: they come while it multiplies, and it need not wait for them at its end.
+template <int R, int kBytes>
+[[gnu::always_inline]] inline void prefetch_result(const TileArgs& args) {
+  if (R == 1 || !args.far_result) return;
+  const Out out = args.epilogue->out;
+  const bool wide = out == Out::s32 || out == Out::f32;
+  const int64_t ld = wide ? args.ldc * 4 : args.ldc;
+  const char* c = static_cast<const char*>(args.c);
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r, c += ld) {
+    __builtin_prefetch(c, 1);
+    if (!wide) continue;
+#pragma GCC unroll 16
+    for (int i = 64; i < kBytes; i += 64) __builtin_prefetch(c + i, 1);
+  }
+}
+
+// B, or a result, that is larger does not stay in a second-level cache from one call to the next.
+// And what such a cache holds twice: the panels in use and the next ones.
 constexpr int64_t kCached = 768 * 1024, kTwice = 512 * 1024;
 
 using Tile = void (*)(const TileArgs& args);
@@ -48,6 +67,7 @@ template <typename TileOf>
   tile.epilogue = strip.epilogue;
   const int64_t group = strip.panels * strip.panel_bytes;
   const bool prefetch = strip.col_count / nr * strip.panel_bytes > kCached && group <= kTwice;
+  tile.far_result = strip.row_count * strip.col_count * element > kCached;
   const char* b = static_cast<const char*>(strip.b);
   for (int64_t col = 0; col < strip.col_count; col += width, b += group) {
     const int64_t columns = strip.col_count - col;

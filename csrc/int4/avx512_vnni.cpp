@@ -35,7 +35,7 @@ namespace {
 namespace pycompress {
 namespace {
 
-constexpr int32_t kMr = 6, kNr = 32, kVectors = kNr / kLanes;
+constexpr int32_t kMr = 6, kNr = 32;
 constexpr int64_t kAhead = 1024;  // bytes of the panel that are asked for early
 
 [[gnu::always_inline]] inline __m512i broadcast4(const char* p) {

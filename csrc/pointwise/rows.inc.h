@@ -1,7 +1,8 @@
 // Softmax and LayerNormalization of rows, over the names of pointwise.inc.h.
 //
 // A row of up to kFewVectors vectors is read once and stays in registers: the number of vectors is
-// a template parameter. A longer one is passed over several times.
+// a template parameter. A longer one is passed over several times, with the same steps of the same
+// numbers: how many elements fit into registers changes no bit.
 
 namespace pycompress {
 namespace {
@@ -37,9 +38,22 @@ template <int kFirst, int kCount, int V, typename Op>
   }
 }
 
+// In the order of sum_of.
 template <int V>
 [[gnu::always_inline]] inline float total(const F32 (&v)[V]) {
-  return reduce_add(joined<0, V>(v, [](F32 a, F32 b) { return add(a, b); }));
+  constexpr int kSums = V < kChains * kParts ? V : kChains * kParts;
+  F32 sum[kSums];
+#pragma GCC unroll 16
+  for (int j = 0; j < kSums; ++j) sum[j] = in_register(v[j]);
+#pragma GCC unroll 16
+  for (int j = kSums; j < V; ++j) sum[j % kSums] = add(sum[j % kSums], v[j]);
+  return total_of(sum);
+}
+
+// part = 1 / n
+inline float mean_of(double sum, double part) { return static_cast<float>(sum * part); }
+inline float inverse_deviation(double squares, double part, float eps) {
+  return 1.0f / __builtin_sqrtf(mean_of(squares, part) + eps);
 }
 
 // A row that is all -inf, or holds NaN or +inf, is NaN, as the definition gives it: a difference
@@ -65,7 +79,7 @@ void softmax_long(const float* x, int64_t rows, int64_t n, int64_t ld, float* y)
   for (int64_t r = 0; r < rows; ++r, x += ld, y += ld) {
     const F32 top = set1(largest(x, n));
     map(x, n, y, [=](F32 v) { return exp_of_negative(sub(v, top)); });
-    const F32 scale = set1(static_cast<float>(1.0 / sum_of(y, n, [](F32 v) { return v; })));
+    const F32 scale = set1(1.0f / static_cast<float>(sum_of(y, n, [](F32 v) { return v; })));
     map(y, n, y, [=](F32 v) { return mul(v, scale); });
   }
 }
@@ -76,7 +90,7 @@ void layer_norm_few(const float* x, int64_t rows, int64_t n, int64_t ld, const f
                     const float* beta, float eps, float* y) {
   const int64_t left = n - (V - 1) * kLanes;
   const F32 zero = set1(0.0f);
-  const float part = 1.0f / static_cast<float>(n);
+  const double part = 1.0 / static_cast<double>(n);
   F32 factor[V];
   F32 shift[V];
 #pragma GCC unroll 16
@@ -90,13 +104,13 @@ void layer_norm_few(const float* x, int64_t rows, int64_t n, int64_t ld, const f
     F32 v[V];
     F32 square[V];
     load_row<V>(x, left, zero, v);
-    const F32 mean = set1(total<V>(v) * part);
+    const F32 mean = set1(mean_of(static_cast<double>(total<V>(v)), part));
 #pragma GCC unroll 16
     for (int j = 0; j < V; ++j) v[j] = sub(v[j], mean);
     v[V - 1] = keep_first(v[V - 1], left, zero);
 #pragma GCC unroll 16
     for (int j = 0; j < V; ++j) square[j] = mul(v[j], v[j]);
-    const F32 scale = set1(1.0f / __builtin_sqrtf(total<V>(square) * part + eps));
+    const F32 scale = set1(inverse_deviation(static_cast<double>(total<V>(square)), part, eps));
 #pragma GCC unroll 16
     for (int j = 0; j < V; ++j) v[j] = fma(mul(v[j], scale), factor[j], shift[j]);
     store_row<V>(y, left, v);
@@ -105,16 +119,24 @@ void layer_norm_few(const float* x, int64_t rows, int64_t n, int64_t ld, const f
 
 void layer_norm_long(const float* x, int64_t rows, int64_t n, int64_t ld, const float* gamma,
                      const float* beta, float eps, float* y) {
-  const double count = static_cast<double>(n);
+  const double part = 1.0 / static_cast<double>(n);
+  const F32 one = set1(1.0f);
+  const F32 zero = set1(0.0f);
   for (int64_t r = 0; r < rows; ++r, x += ld, y += ld) {
-    const F32 mean = set1(static_cast<float>(sum_of(x, n, [](F32 v) { return v; }) / count));
-    const double variance =
-        sum_of(x, n, [=](F32 v) { return mul(sub(v, mean), sub(v, mean)); }) / count;
-    const F32 scale =
-        set1(static_cast<float>(1.0 / __builtin_sqrt(variance + static_cast<double>(eps))));
-    map(x, n, y, [=](F32 v) { return mul(sub(v, mean), scale); });
-    if (gamma != nullptr) zip(y, 1, gamma, 1, n, y, [](F32 v, F32 g) { return mul(v, g); });
-    if (beta != nullptr) zip(y, 1, beta, 1, n, y, [](F32 v, F32 b) { return add(v, b); });
+    const F32 mean = set1(mean_of(sum_of(x, n, [](F32 v) { return v; }), part));
+    const double squares = sum_of(x, n, [=](F32 v) { return mul(sub(v, mean), sub(v, mean)); });
+    const F32 scale = set1(inverse_deviation(squares, part, eps));
+    const auto scaled = [=](F32 v, F32 g, F32 b) { return fma(mul(sub(v, mean), scale), g, b); };
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+      const F32 g = gamma == nullptr ? one : load(gamma + i);
+      store(y + i, scaled(load(x + i), g, beta == nullptr ? zero : load(beta + i)));
+    }
+    if (i == n) continue;
+    const int64_t left = n - i;
+    const F32 g = gamma == nullptr ? one : load_partial(gamma + i, left);
+    const F32 b = beta == nullptr ? zero : load_partial(beta + i, left);
+    store_partial(y + i, left, scaled(load_partial(x + i, left), g, b));
   }
 }
 

@@ -139,7 +139,12 @@ inline F32 keep_first(F32 a, int64_t n, F32 rest) {
   return {_mm512_mask_blend_ps(first_lanes(n), rest.v, a.v)};
 }
 
-inline float reduce_add(F32 a) { return _mm512_reduce_add_ps(a.v); }
+inline float reduce_add(F32 a) {
+  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  __m128 x = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+  x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+  return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
 inline float reduce_min(F32 a) { return _mm512_reduce_min_ps(a.v); }
 inline float reduce_max(F32 a) { return _mm512_reduce_max_ps(a.v); }
 

@@ -143,7 +143,10 @@ inline F32 keep_first(F32 a, int64_t n, F32 rest) {
   return {vbslq_f32(vcltq_s32(lane, vdupq_n_s32(static_cast<int32_t>(n))), a.v, rest.v)};
 }
 
-inline float reduce_add(F32 a) { return vaddvq_f32(a.v); }
+inline float reduce_add(F32 a) {
+  const float32x2_t half = vadd_f32(vget_low_f32(a.v), vget_high_f32(a.v));
+  return vget_lane_f32(vpadd_f32(half, half), 0);
+}
 inline float reduce_min(F32 a) { return vminvq_f32(a.v); }
 inline float reduce_max(F32 a) { return vmaxvq_f32(a.v); }
 

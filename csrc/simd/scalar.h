@@ -105,6 +105,7 @@ inline F32 select(Mask m, F32 yes, F32 no) { return m.v ? yes : no; }
 // The first n lanes (0 < n <= kLanes) of a, the others of rest.
 inline F32 keep_first(F32 a, int64_t, F32) { return a; }
 
+// Half by half: lanes i and i + kLanes / 2, until one is left.
 inline float reduce_add(F32 a) { return a.v; }
 inline float reduce_min(F32 a) { return a.v; }
 inline float reduce_max(F32 a) { return a.v; }

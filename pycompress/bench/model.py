@@ -166,7 +166,8 @@ def _nodes(model: Path, feed: Mapping[str, np.ndarray], threads: int) -> tuple[N
     rounds: dict[tuple[str, str], list[float]] = {}
     for _ in range(ROUNDS):
         for row in ours.profile(feed, RUNS):
-            rounds.setdefault((row.name, row.op), []).append(row.ms / 1e3 / RUNS)
+            seconds = row.ms / 1e3 * row.calls / RUNS
+            rounds.setdefault((row.name, row.op), []).append(seconds)
         for peer in peers:
             for _ in range(RUNS):
                 peer.run(feed)

@@ -45,19 +45,6 @@ def _activation(activation: ActivationLike) -> _core.Activation:
     return _core.Activation(*activation)
 
 
-# y_scale, y_zero_point, y_dtype, activation, residual_scale, residual_zero_point
-Ending = tuple[float | None, int, str, ActivationLike, float, int]
-
-
-@lru_cache(maxsize=256)
-def _output(ending: Ending) -> _core.Output:
-    """Keep what a layer does to its sums: making it takes longer than a small product."""
-    scale, zero_point, dtype, activation, residual_scale, residual_zero_point = ending
-    return _core.Output(
-        scale, zero_point, dtype, _activation(activation), residual_scale, residual_zero_point
-    )
-
-
 def pack(
     w: ArrayLike,
     scale: ArrayLike | None = None,
@@ -185,12 +172,20 @@ def qlinear(
     """
     if type(a) is not np.ndarray:
         a = as_array("qlinear: a", a)
-    ending = (y_scale, y_zero_point, y_dtype, activation, residual_scale, residual_zero_point)
-    try:
-        output = _output(ending)
-    except TypeError:  # an array of no dimensions is a number, but no key
-        output = _output.__wrapped__(ending)
-    return _core.qlinear(a, packed, a_scale, a_zero_point, output, residual, out)
+    return _core.qlinear(
+        a,
+        packed,
+        a_scale,
+        a_zero_point,
+        y_scale,
+        y_zero_point,
+        y_dtype,
+        None if activation is None else _activation(activation),
+        residual,
+        residual_scale,
+        residual_zero_point,
+        out,
+    )
 
 
 def linear(
@@ -230,7 +225,8 @@ def linear(
     """
     if type(x) is not np.ndarray:
         x = as_array("linear: x", x)
-    return _core.linear(x, packed, _activation(activation), out)
+    kept = None if activation is None else _activation(activation)
+    return _core.linear(x, packed, kept, out)
 
 
 class Linear:
@@ -320,7 +316,7 @@ class Linear:
         if q.dtype not in (np.int8, np.uint8):
             msg = f"Linear: the weights must be int8 or uint8, found {q.dtype}"
             raise TypeError(msg)
-        self._activation = _activation(activation)
+        self._activation = None if activation is None else _activation(activation)
         self.packed = pack(q, scale, bias)
 
     def __call__(self, x: ArrayLike, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from pycompress.runtime.fallback import ReferenceStep
 from pycompress.runtime.functions import write_out
 from pycompress.runtime.fuse import fuse
 from pycompress.runtime.gain import fold_gains
+from pycompress.runtime.handover import hand_over
 from pycompress.runtime.layout import to_channels_last
 from pycompress.runtime.lower import Builder
 from pycompress.runtime.notices import FallbackWarning
@@ -51,7 +52,7 @@ def prepare(graph: Graph) -> Graph:
     infer(graph)
     graph = fuse_attention(fuse(graph))
     infer(graph)
-    return to_channels_last(graph, refusal)
+    return hand_over(to_channels_last(graph, refusal))
 
 
 @dataclass

@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from pycompress.bench import model_peers
 from pycompress.cli import app
+from pycompress.runtime import InferenceSession
+from pycompress.runtime.profile import NodeTime
 from tests.compress.models import images, residual_cnn
 
 
@@ -97,6 +99,18 @@ def test_a_profile_of_openvino_is_the_median_of_its_runs(path, monkeypatch):
         ("a", "Convolution"): pytest.approx(20e-6),
         ("b", "Reorder"): pytest.approx(3e-6),
     }
+
+
+def test_a_node_of_ours_counts_with_its_calls_in_a_run(path, monkeypatch):
+    def profile(_session, _feeds, repeats):
+        rows = (("conv", 1), ("in a loop", 3))
+        return [NodeTime(op, op, 4.0, 0.5, (1,), repeats * calls, "native") for op, calls in rows]
+
+    monkeypatch.setattr(model_peers, "PEERS", ())
+    monkeypatch.setattr(InferenceSession, "profile", profile)
+    nodes = json.loads(bench("model", path, "--json").stdout)["nodes"]
+    seconds = {node["name"]: node["seconds"]["pycompress"] for node in nodes}
+    assert seconds == {"conv": pytest.approx(0.004), "in a loop": pytest.approx(0.012)}
 
 
 def test_without_onnxruntime_ours_stands_alone(path, monkeypatch):

@@ -7,12 +7,8 @@ cd "$(dirname "$0")/../.."
 tools/ci/cross_aarch64.sh "$1" "$2"
 work=$(cd "$2" && pwd)
 shift 2
+source tools/ci/arm64.sh
 source tools/ci/kernel_tests.sh
-version=3.11
-root=$work/root
-site=$work/site
-host=$work/host/bin/python
-
 # What the compiler made of the kernels, looked up with the binutils of the cross compiler.
 mkdir -p "$work/bin"
 for tool in nm objdump; do ln -sf "$(command -v "aarch64-linux-gnu-$tool")" "$work/bin/$tool"; done
@@ -20,22 +16,6 @@ for tool in nm objdump; do ln -sf "$(command -v "aarch64-linux-gnu-$tool")" "$wo
 # The 4-bit tiles of `neon` keep the sums of a block on the stack: a load and a store of each in 32 steps.
 PATH=$work/bin:$PATH PYCOMPRESS_BUILD=$work/build "$host" -m pytest -q -p no:cacheprovider --noconftest \
   tests/codebase/test_objects.py --deselect "tests/codebase/test_objects.py::test_inner_loops_of_tiles_stay_in_registers[int4/neon.cpp]"
-
-# onnxruntime 1.23.2 runs under qemu-user.
-wheels=(--only-binary=:all: --implementation cp --python-version "$version" --abi "cp${version/./}" --abi abi3 --abi none)
-for glibc in _2_34 _2_28 _2_27 _2_17 2014; do wheels+=(--platform "manylinux${glibc}_aarch64"); done
-[ -d "$site/onnxruntime" ] || "$host" -m pip install -q --no-compile --target "$site" "${wheels[@]}" \
-  numpy onnx onnxruntime==1.23.2 rich typer pytest hypothesis
-rm -rf "$site"/pycompress*
-"$host" -m zipfile -e "$work"/wheel/*-linux_aarch64.whl "$site"
-
-export PYTHONPATH=$site PYTHONDONTWRITEBYTECODE=1 OPENBLAS_NUM_THREADS=1
-unset PYTHONHOME
-arm64() {  # CPU, arguments of Python
-  local cpu=$1
-  shift
-  qemu-aarch64 -L "$root" -cpu "$cpu" "$root/usr/bin/python$version" "$@"
-}
 
 check_cpu() {  # CPU, the set that it must choose, a set that it must refuse
   local found refusal
@@ -59,7 +39,6 @@ run_tests() {  # CPU, set, arguments of pytest: what runs on one set runs on thi
   arm64 "$cpu" -m pytest -q -p no:cacheprovider "$@" -k "not fork and ($set or not (scalar or neon))"
 }
 
-# qemu 7.2 stops at SVE registers that it cannot save.
 check_cpu cortex-a72 neon neon_dotprod
 check_cpu cortex-a76 neon_dotprod neon_i8mm
 check_cpu max,sve=off neon_i8mm ""

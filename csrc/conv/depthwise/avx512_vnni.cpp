@@ -120,12 +120,31 @@ int64_t dot_pairs(const Lane& lane, const __m256i* columns, const __m256i* weigh
 }  // namespace pycompress
 
 #include "conv/depthwise/f32.inc.h"
-#include "conv/depthwise/interleave.inc.h"
+#include "conv/depthwise/fives.inc.h"
 
 namespace pycompress {
+namespace {
+
+template <bool kFlip>
+void depthwise_lines(const DepthwiseArgs& args) {
+  if (slide<kFlip>(args) || fives<kFlip>(args)) return;
+  DepthwiseArgs line = args;
+  line.lines = 1;
+  const Out out = args.epilogue->out;
+  const int64_t element = out == Out::u8 || out == Out::s8 ? 1 : 4;
+  for (int64_t i = 0; i < args.lines; ++i) {
+    depthwise_int8<kFlip>(line);
+    line.rows += args.step;
+    line.shift += args.step;
+    line.row += line.pixels;
+    line.y = static_cast<uint8_t*>(line.y) + line.pixels * line.ldy * element;
+  }
+}
+
+}  // namespace
 
 extern const DepthwiseKernels depthwise_avx512_vnni;
-const DepthwiseKernels depthwise_avx512_vnni = {kBlock, 4, depthwise_int8<false>,
-                                                depthwise_int8<true>, depthwise_f32};
+const DepthwiseKernels depthwise_avx512_vnni = {
+    kBlock, 4, depthwise_lines<false>, depthwise_lines<true>, depthwise_f32, true};
 
 }  // namespace pycompress
