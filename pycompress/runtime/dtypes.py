@@ -33,6 +33,7 @@ _HALF, _FLOAT = np.dtype(np.float16), np.dtype(np.float32)
 _INT64, _BOOL = np.dtype(np.int64), np.dtype(np.bool_)
 _ONNX_FLOAT, _ONNX_HALF = 1, 10
 _FIXED: dict[str, tuple[Dtype, ...]] = {
+    "EmbedLayerNormalization": (_FLOAT, np.dtype(np.int32), _FLOAT),
     **dict.fromkeys(("Shape", "Size", "ArgMax", "ArgMin", "NonZero"), (_INT64,)),
     **dict.fromkeys(
         ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not"),

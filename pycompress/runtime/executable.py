@@ -23,6 +23,7 @@ from pycompress.runtime.lower import Builder
 from pycompress.runtime.notices import FallbackWarning
 from pycompress.runtime.partition import Segment, partition, reads
 from pycompress.runtime.peer import PEER, REFERENCE, PeerStep
+from pycompress.runtime.sink import sink
 from pycompress.runtime.spectra import write_transforms
 from pycompress.runtime.steps import BranchStep, Executable
 from pycompress.runtime.support import refusal, refusal_when_cut
@@ -48,7 +49,7 @@ def prepare(graph: Graph) -> Graph:
     if SIMPLIFIED not in graph.metadata and not any(node.is_preset() for node in graph.nodes):
         graph = simplify(graph, in_place=True)
     graph = to_formats(write_transforms(graph), in_place=True).graph
-    graph = absorb(fold_gains(graph))
+    graph = absorb(sink(fold_gains(graph)))
     infer(graph)
     graph = fuse_attention(fuse(graph))
     infer(graph)

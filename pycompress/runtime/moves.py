@@ -60,14 +60,18 @@ def movement(
             else None
         )
     if node.op == "Resize":
-        nearest = node.attrs.get("mode", "nearest") == "nearest"
-        crop = node.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize"
-        return ([first, *node.inputs[1:]], params) if nearest and not crop else None
+        return ([first, *node.inputs[1:]], params) if is_nearest(node) else None
     if node.op == "Pad":
         return _pad(node, first, params)
     if node.op == "Concat" and all(f is not None and f[1] == params for f in forms):
         return [f[0] for f in forms if f is not None], params
     return None
+
+
+def is_nearest(resize: Node) -> bool:
+    """Tell whether a Resize takes every value from its input."""
+    crop = resize.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize"
+    return bool(resize.attrs.get("mode", "nearest") == "nearest") and not crop
 
 
 def _pad(node: Node, first: Value, params: Params) -> tuple[list[Value | None], Params] | None:
