@@ -84,7 +84,7 @@ def compress(
     max_drop : float, optional
         How far the mean cosine similarity of any output may fall below 1 on the held-back feeds,
         and which share of the first places of class scores may move; by default 0.005 and 0.02.
-        Scores for each step of a sequence get a fifth and half of that: one step spoils the answer.
+        Scores for each step of a sequence get 0.15 and half of that: one step spoils the answer.
         With `metric`: how far it may fall, by default 0.005. Nodes are moved to a safer precision
         until that is kept, in the cheapest way that is found.
     exclude : sequence of str

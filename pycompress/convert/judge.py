@@ -25,7 +25,7 @@ TINY = 1e-9
 """A bound below this is taken for it: cosines are no more exact than that."""
 
 
-SEQUENCE_FLIPS, SEQUENCE_COSINE = 0.5, 0.2
+SEQUENCE_FLIPS, SEQUENCE_COSINE = 0.5, 0.15
 """Shares of the bounds that scores for each step of a sequence get.
 
 The cosine is the one that counts: of some hundred steps so few move that their number is noise.
@@ -42,7 +42,7 @@ class Bounds:
         How far the mean cosine of any output may fall below 1.
     flips : float
         Share of the rows of class scores whose first place may move. Where rows are the steps of a
-        sequence, which goes wrong with any of them, half of it holds, and a fifth of `cosine`.
+        sequence, which goes wrong with any of them, half of it holds, and 0.15 of `cosine`.
     metric : float
         How far the caller's measure may fall below that of the float model; it alone counts where
         there is one.
