@@ -110,8 +110,8 @@ def _results(node: Node) -> Iterator[Dtype | None]:
     elif node.op == "Cast":
         yield _of_onnx(int(node.attrs["to"]))
     elif node.op == "QuantizeLinear":
-        zero = node.input(2)
-        yield np.dtype(np.uint8) if zero is None else zero.dtype
+        zero, code = node.input(2), int(node.attrs.get("output_dtype", 0))
+        yield _of_onnx(code) if code else np.dtype(np.uint8) if zero is None else zero.dtype
     elif node.op == "DequantizeLinear":
         scale = node.input(1)
         yield _FLOAT if scale is None else scale.dtype
