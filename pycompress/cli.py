@@ -43,6 +43,7 @@ class ModeName(str, Enum):
     static = "static"
     dynamic = "dynamic"
     weights = "weights"
+    int4 = "int4"
 
 
 class RangesName(str, Enum):
@@ -90,8 +91,8 @@ def compress(  # noqa: PLR0917 - typer reads the options from the signature
         typer.Option(
             min=0.0,
             help="How far the mean cosine may fall below 1 (0.005), and which share of the first "
-            "places of classes may move (0.02, of sequences a quarter); or how far the metric may "
-            "fall (0.005).",
+            "places of classes may move (0.02), less for scores of sequences; or how far the "
+            "metric may fall (0.005).",
         ),
     ] = None,
     exclude: Annotated[

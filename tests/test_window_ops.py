@@ -218,6 +218,12 @@ TRANSPOSED = [
     ((1, 4, 5, 6), (4, 3, 3, 3), {"strides": [2, 2], "output_shape": [10, 12]}),
     ((1, 4, 5, 6), (4, 3, 3, 3), {"strides": [2, 2], "auto_pad": "SAME_UPPER"}),
     ((1, 2, 3, 4, 3), (2, 3, 2, 2, 2), {"strides": [2, 1, 2]}),
+    # taps that do not overlap: lines of the output are products
+    ((2, 5, 3, 4), (5, 17, 2, 2), {"strides": [2, 2]}),
+    ((2, 5, 1, 7), (5, 8, 1, 2), {"strides": [1, 2], "auto_pad": "VALID"}),
+    ((1, 3, 40), (3, 5, 4), {"strides": [4]}),
+    ((2, 2, 2, 3, 4), (2, 9, 2, 3, 2), {"strides": [2, 3, 2]}),
+    ((1, 5, 3, 4), (5, 17, 2, 2), {"strides": [2, 2], "output_padding": [1, 0]}),
 ]
 
 
@@ -229,6 +235,9 @@ def test_transposed_convolution(x_shape, w_shape, attrs):
     wanted = onnxruntime("ConvTranspose", [x, w, bias], attrs)
     (y,) = run("conv_transpose", [last(x), w, bias], attrs, constants=(1, 2), threads=2)
     np.testing.assert_allclose(first(y), wanted, rtol=1e-4, atol=1e-4)
+    (y,) = run("conv_transpose", [last(x), w], {**attrs, "activation": "relu"}, constants=(1,))
+    plain = wanted - bias.reshape(-1, *[1] * (x.ndim - 2))
+    np.testing.assert_allclose(first(y), np.maximum(plain, 0), rtol=1e-4, atol=1e-4)
     attrs = {**attrs, "activation": "silu"}
     (y,) = run("conv_transpose", [last(x), w, bias], attrs, constants=(1, 2))
     wanted = wanted / (1 + np.exp(-wanted))

@@ -16,7 +16,7 @@ constexpr int64_t kLine = 64;
 size_t lines_of(int64_t bytes) { return static_cast<size_t>(round_up(bytes, kLine)); }
 
 // One product: whole rows of the band one after the other where they are all that an output row
-// has, else a part of one row.
+// has, else a part of one row, or the rest of each of several rows.
 struct Piece {
   int64_t row, rows;
   int64_t column, columns;
@@ -73,9 +73,10 @@ struct Worker {
       const TapRows kept = taps[static_cast<size_t>(r)];
       int64_t rows = 1;
       const bool joined = rest == 0 && columns == place.out[2];
-      while (joined && r + rows < band.rows && same(kept, taps[static_cast<size_t>(r + rows)]))
-        ++rows;
-      if (columns >= abreast) add({r, rows, 0, columns - rest, false, kept, nullptr});
+      while (r + rows < band.rows && same(kept, taps[static_cast<size_t>(r + rows)])) ++rows;
+      const int64_t step = joined ? rows : 1;
+      for (int64_t i = 0; columns >= abreast && i < rows; i += step)
+        add({r + i, step, 0, columns - rest, false, kept, nullptr});
       if (rest > 0) add({r, rows, columns - rest, rest, true, kept, nullptr});
       r += rows;
     }
@@ -206,8 +207,13 @@ void ConvPlan::run_banded(const ConvRun& run) const {
                              ? sums + (piece.row * band.columns + piece.column) * filters * 4
                              : static_cast<uint8_t*>(run.y) + pixel * filters * out_bytes;
       const int64_t side = product.layout.abreast;
+      int64_t ldc = side * filters;
+      if (piece.rest) {
+        ldc = (run.sums_in_scratch ? band.columns : place_.out[2]) * filters;
+        e.residual_ld = residual_ld * place_.out[2];
+      }
       gemm(a, piece.rest ? *product.rest : *product.b, piece.rows * ceil_div(piece.columns, side),
-           e, y, side * filters, nullptr);
+           e, y, ldc, nullptr);
     }
     if (run.finish == nullptr) return;
     const bool joined = band.columns == place_.out[2];

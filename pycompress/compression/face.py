@@ -75,14 +75,16 @@ def compress(
     calibration : dict, iterable of dict, callable, or path of an .npz file or of a folder of them
         Examples of real inputs; see `pycompress.calibration.feeds`. Every fourth (at most 32) is
         held back to judge the result on. None: nothing is calibrated and nothing can be judged.
-    mode : "auto", "static", "dynamic" or "weights"
+    mode : "auto", "static", "dynamic", "weights" or "int4"
         "static": ranges of activations are fixed from calibration. "dynamic": they are found at
         run time. "weights": int8 in the file, float arithmetic. "auto": with calibration
-        convolutions are static, layers on sequences dynamic; without it all are dynamic.
+        convolutions are static, layers on sequences dynamic; without it all are dynamic. "int4": as
+        "auto", and the weights of linear layers in 4 bits with a scale for each 32, in nodes of
+        onnxruntime's MatMulNBits, which not every runtime has.
     max_drop : float, optional
         How far the mean cosine similarity of any output may fall below 1 on the held-back feeds,
-        and which share of the first places of class scores may move; by default 0.005 and 0.02. Of
-        scores for each step of a sequence a quarter of that share may: one that moves spoils all.
+        and which share of the first places of class scores may move; by default 0.005 and 0.02.
+        Scores for each step of a sequence get 0.15 and half of that: one step spoils the answer.
         With `metric`: how far it may fall, by default 0.005. Nodes are moved to a safer precision
         until that is kept, in the cheapest way that is found.
     exclude : sequence of str

@@ -57,7 +57,7 @@ class Wishes:
 
     Attributes
     ----------
-    mode : "auto", "static", "dynamic" or "weights"
+    mode : "auto", "static", "dynamic", "weights" or "int4"
     exclude : sequence of str
     methods : sequence of str
         Ways of choosing ranges, of which the best is taken.
@@ -119,7 +119,7 @@ def convert_judged(
     tell: Tell,
 ) -> Converted:
     """Calibrate where the plan asks for it, convert, and hold the result to the bounds."""
-    if wishes.mode in {"auto", "static"}:
+    if wishes.mode in {"auto", "static", "int4"}:
         graph = separate_residuals(graph)
     plan = make_plan(graph, wishes.mode, calibrated=True, exclude=wishes.exclude)
     split = Split(stream)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pycompress.convert.activations import Affine, quantize_bias
+from pycompress.convert.blocks import put_into_blocks
 from pycompress.convert.chain import Chain, find_chain, parameters
 from pycompress.convert.plan import (
     CHANNEL_AXIS,
@@ -183,7 +184,7 @@ def apply_plan(
     # only
     for node in sorted(graph.nodes, key=lambda n: n.op == "embedding"):
         precision = plan.precision(node)
-        if precision in {None, "float"}:
+        if precision in {None, "int4", "float"}:
             continue
         original = _constant(node)
         _convert_weights(node, weights, made)
@@ -193,6 +194,7 @@ def apply_plan(
         elif precision == "static":
             _convert_bias(node, original, affines, names)
     _insert_pairs(graph, chain, affines, names)
+    put_into_blocks(graph, plan.keys("int4"), names)
     return graph
 
 

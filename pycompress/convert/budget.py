@@ -28,7 +28,7 @@ so many elements together."""
 RESERVE = 0.8
 """Share of the bounds that the forecast of a step aims at."""
 
-TAKEN_BACK = 6
+TAKEN_BACK = 12
 """Times that a part of the moves is tried without."""
 
 
@@ -245,8 +245,9 @@ class Budget:
         left = sorted(moved, key=lambda c: -self._price(first.choices[c.key], c))
         size = len(left) // 2
         for _ in range(TAKEN_BACK):
-            if size == 0:
+            if not left:
                 break
+            size = max(1, min(size, len(left)))
             tell(f"trying without {size} of {held.moved} moves")
             back = left[:size]
             plan = held.plan.change([first.choices[c.key] for c in back])
@@ -255,7 +256,10 @@ class Budget:
             if verdict.kept:
                 held = Held(plan, graph, verdict, held.moved - size)
                 left = left[size:]
-            size = min(size, len(left)) if verdict.kept else size // 2
+            elif size > 1:
+                size //= 2
+            else:  # that one is needed
+                left, size = left[1:], len(left) // 4
         return held
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pycompress.convert.blocks import BITS
 from pycompress.convert.plan import Choice, Plan, Precision, weights_of
 
 if TYPE_CHECKING:
@@ -86,4 +87,5 @@ def weight_bytes(graph: Graph, plan: Plan) -> dict[tuple[str, Precision], int]:
         found[key, "float"] = sum(weight.nbytes for weight in weights)
         for precision in integers:
             found[key, precision] = sum(int(np.prod(weight.shape)) for weight in weights)
+        found[key, "int4"] = int(sum(np.prod(weight.shape) for weight in weights) * BITS / 8)
     return found

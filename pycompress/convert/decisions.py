@@ -25,7 +25,7 @@ class Decisions:
     ----------
     model : str
         SHA-256 of the model's file.
-    mode : "auto", "static", "dynamic" or "weights"
+    mode : "auto", "static", "dynamic", "weights" or "int4"
     exclude : tuple of str
         What the caller asked for.
     calibrated : bool
@@ -45,7 +45,7 @@ class Decisions:
     @property
     def separated(self) -> bool:
         """Whether residuals stand apart from convolutions, as static ones need it."""
-        return self.calibrated and self.mode in {"auto", "static"}
+        return self.calibrated and self.mode in {"auto", "static", "int4"}
 
     @property
     def plan(self) -> Plan:

@@ -25,8 +25,11 @@ TINY = 1e-9
 """A bound below this is taken for it: cosines are no more exact than that."""
 
 
-OF_SEQUENCES = 0.25
-"""Share of the bound on flips that rows of sequences get."""
+SEQUENCE_FLIPS, SEQUENCE_COSINE = 0.5, 0.15
+"""Shares of the bounds that scores for each step of a sequence get.
+
+The cosine is the one that counts: of some hundred steps so few move that their number is noise.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,8 @@ class Bounds:
     cosine : float
         How far the mean cosine of any output may fall below 1.
     flips : float
-        Share of the rows of class scores whose first place may move; a quarter of it where rows are
-        the steps of a sequence, which goes wrong with any of them.
+        Share of the rows of class scores whose first place may move. Where rows are the steps of a
+        sequence, which goes wrong with any of them, half of it holds, and 0.15 of `cosine`.
     metric : float
         How far the caller's measure may fall below that of the float model; it alone counts where
         there is one.
@@ -133,24 +136,31 @@ class Judge:
         """Return how much of what the bounds on agreement allow is used up."""
         return max(
             [0.0]
-            + [(1.0 - o.cosine_mean) / max(self.bounds.cosine, TINY) for o in found.outputs]
+            + [(1.0 - o.cosine_mean) / max(self._cosine(o), TINY) for o in found.outputs]
             + [o.flips / max(self._flips(o), TINY) for o in found.outputs]
         )
 
     def _flips(self, output: OutputAgreement) -> float:
         """Return which share of an output's first places may move."""
-        return self.bounds.flips * (OF_SEQUENCES if output.sequences else 1.0)
+        return self.bounds.flips * (SEQUENCE_FLIPS if output.sequences else 1.0)
+
+    def _cosine(self, output: OutputAgreement) -> float:
+        """Return how far an output's mean cosine may fall."""
+        return self.bounds.cosine * (SEQUENCE_COSINE if output.sequences else 1.0)
 
     def describe(self, verdict: Verdict) -> str:
         """Return a sentence's part that says what a model lost and what it may lose."""
         if verdict.metric is not None and self.before is not None:
             lost = self.before - verdict.metric
             return f"the metric falls by {lost:.4g}, {self.bounds.metric:g} allowed"
-        cosine = max((1.0 - o.cosine_mean for o in verdict.agreement.outputs), default=0.0)
-        parts = [f"the mean cosine falls by {cosine:.2g}, {self.bounds.cosine:g} allowed"]
-        scores = [o for o in verdict.agreement.outputs if o.classes]
+        outputs, parts = verdict.agreement.outputs, []
+        if outputs:
+            worst = max(outputs, key=lambda o: (1 - o.cosine_mean) / max(self._cosine(o), TINY))
+            fallen, most = 1.0 - worst.cosine_mean, self._cosine(worst)
+            parts.append(f"the mean cosine falls by {fallen:.2g}, {most:g} allowed")
+        scores = [o for o in outputs if o.classes]
         if scores:
             worst = max(scores, key=lambda o: o.flips / max(self._flips(o), TINY))
-            moved, most = f"{worst.flips:.2%}", f"{self._flips(worst):.2%}"
-            parts.append(f"{moved} of the first places move, {most} allowed")
+            moved, allowed = f"{worst.flips:.2%}", f"{self._flips(worst):.2%}"
+            parts.append(f"{moved} of the first places move, {allowed} allowed")
         return "; ".join(parts)

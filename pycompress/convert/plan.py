@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
     from pycompress.graph.ir import Graph, Node
 
-Mode: TypeAlias = Literal["auto", "dynamic", "static", "weights"]
-Precision: TypeAlias = Literal["static", "dynamic", "rows", "weights", "float"]
+Mode: TypeAlias = Literal["auto", "dynamic", "static", "weights", "int4"]
+Precision: TypeAlias = Literal["static", "dynamic", "rows", "weights", "int4", "float"]
 
-MODES: tuple[Mode, ...] = ("auto", "dynamic", "static", "weights")
+MODES: tuple[Mode, ...] = ("auto", "dynamic", "static", "weights", "int4")
 
 SAFER: dict[Precision, Precision] = {
     "static": "dynamic",
+    "int4": "dynamic",
     "dynamic": "weights",
     "rows": "weights",
     "weights": "float",
@@ -33,6 +34,9 @@ CHANNEL_AXIS = {"conv": 0, "conv_transpose": 1, "linear": 1, "embedding": 0, "re
 
 WORTH_BYTES = 1024
 """A constant that saves less than this stays in float."""
+
+LEAST_DEPTH = 32
+"""Weights per output below which there is not one whole block of 4-bit ones."""
 
 MAX_DEPTH = 66_311
 """Products per sum: one more could overflow int32 (255 * 127 * 66,312 > 2**31 - 1)."""
@@ -61,10 +65,11 @@ class Choice:
         Name of the node's first output: unique in the model.
     node, format : str
         The node's name and its preset format, for the reader of the report.
-    precision : "static", "dynamic", "rows", "weights" or "float"
+    precision : "static", "dynamic", "rows", "weights", "int4" or "float"
         Integers with ranges from calibration; integers with ranges found at run time; the same here
         and float arithmetic in other runtimes, which have no range for each row; integers in the
-        file and float arithmetic; untouched.
+        file and float arithmetic; blocks of 4-bit integers, with which other runtimes may compute
+        in float; untouched.
     reason : str
     """
 
@@ -122,7 +127,7 @@ def make_plan(graph: Graph, mode: Mode, *, calibrated: bool, exclude: Sequence[s
     ----------
     graph : Graph
         In preset formats (`pycompress.graph.to_formats`).
-    mode : "auto", "dynamic", "static" or "weights"
+    mode : "auto", "dynamic", "static", "weights" or "int4"
     calibrated : bool
         Whether ranges of activations will be known.
     exclude : sequence of str
@@ -209,6 +214,11 @@ def _wish(node: Node, weight: np.ndarray, mode: Mode, *, calibrated: bool) -> tu
     blind = "" if calibrated else " (no calibration data)"
     rows: tuple[tuple[bool, Precision, str], ...] = (
         (node.op == "embedding", "weights", "rows in int8, one scale each"),
+        (
+            mode == "int4" and node.op == "linear" and depth >= LEAST_DEPTH,
+            "int4",
+            "4 bits, and a scale for each 32 weights",
+        ),
         (mode == "weights", "weights", "mode 'weights': int8 in the file, float arithmetic"),
         (node.op == "conv_transpose", "weights", "conv_transpose has no integer kernel"),
         (node.op == "recurrent", "dynamic", "each row of input and state by its own range"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pycompress.convert.blocks import weights_of_blocks
 from pycompress.convert.plan import CHANNEL_AXIS, label, weight_indices
 from pycompress.graph.ir import Quantized
 
@@ -83,6 +84,9 @@ def _of_node(node: Node, made: Node | None, choice: Choice, weights: WeightCache
     if made is None:
         yield "it is gone"
         return
+    if choice.precision == "int4":
+        yield from _of_blocks(node, made)
+        return
     if choice.precision == "static" and _pair(made.input(0)) is None:
         yield "its input is not in integers"
     if bool(made.attrs.get("dynamic")) != (choice.precision in {"dynamic", "rows"}):
@@ -105,6 +109,46 @@ def _of_node(node: Node, made: Node | None, choice: Choice, weights: WeightCache
         yield from complaints
         if not complaints and node.is_preset("conv", "linear", "conv_transpose"):
             yield from _of_bias(node, made, array, after.const, moments)
+
+
+def _of_blocks(node: Node, made: Node) -> Iterator[str]:
+    """Complain of 4-bit weights that are further from the float ones than their steps explain."""
+    block: Node | None = made
+    while block is not None and block.op != "MatMulNBits":
+        first = block.input(0)
+        block = None if first is None else first.producer
+    weight = node.input(1)
+    if block is None or weight is None:
+        yield "its weights are not in blocks of 4 bits"
+        return
+    rows = weight.array().T
+    packed = weights_of_blocks(block)
+    if packed.shape != weight.shape:
+        yield f"its weights have shape {list(packed.shape)}, wanted {list(weight.array().shape)}"
+        return
+    found = packed.dequantize().T
+    step = np.repeat(np.abs(packed.scale), packed.block, axis=1)[:, : rows.shape[1]]
+    largest = np.maximum.reduceat(np.abs(rows), np.arange(0, rows.shape[1], packed.block), axis=1)
+    wide = np.abs(packed.scale) > np.maximum(largest / 8 * (1 + 1e-5), np.finfo(np.float32).tiny)
+    if (wide & (largest > 0)).any():
+        yield "a scale of its blocks is wider than their weights need"
+    # the end of a block that has no level of its own lies a whole step off
+    limit = np.where(np.abs(rows) > 7.5 * step, 1.0, 0.5) + 1e-4
+    far = np.abs(rows - found) > limit * step
+    if far.any():
+        where, share = int(np.argmax(far.any(axis=1))), float(far.mean())
+        yield f"weights of channel {where} are off by more than their steps, {share:.2%} of all"
+    before, after = node.input(0), block.input(0)
+    if before is None or after is None or _read(after) != before.name:
+        yield "it reads another value"
+
+
+def _read(value: Value) -> str:
+    """Return the name of a value, or of the one that a pair of it stands for."""
+    pair = _pair(value)
+    integers = None if pair is None else pair.input(0)
+    source = None if integers is None or integers.producer is None else integers.producer.input(0)
+    return value.name if source is None else source.name
 
 
 def _of_form(node: Node, before: np.ndarray, after: Quantized) -> str | None:

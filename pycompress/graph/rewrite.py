@@ -11,6 +11,7 @@ from pycompress.graph.rules import FORMAT_STAGES, UNIFYING_RULES
 from pycompress.graph.rules.qoperator import expand_concats
 from pycompress.graph.rules.quantized import restore
 from pycompress.graph.shapes import infer_shapes
+from pycompress.graph.types import infer_types
 
 if TYPE_CHECKING:
     from pycompress.graph.ir import Graph, Node
@@ -63,8 +64,9 @@ def to_formats(graph: Graph, *, in_place: bool = False) -> Rewrite:
     refused: dict[Node, str] = {}
 
     def change(edit: Edit) -> None:
-        if edit.version:  # shapes of what the operators of other domains have become
+        if edit.version:  # shapes and types of what the operators of other domains have become
             infer_shapes(edit.graph)
+            infer_types(edit.graph)
         for stage in FORMAT_STAGES:
             apply_rules(edit, stage)
         restore(edit)
@@ -77,7 +79,7 @@ def to_formats(graph: Graph, *, in_place: bool = False) -> Rewrite:
 
 
 def _unify(edit: Edit) -> None:
-    """Let quantized models of all kinds look alike."""
+    """Let models that other tools quantized or fused look alike."""
     expand_concats(edit)
     apply_rules(edit, UNIFYING_RULES)
 

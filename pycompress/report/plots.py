@@ -24,6 +24,7 @@ COLOURS = {
     "dynamic": "#2f9e72",
     "rows": "#2f9e72",
     "weights": "#d08a1d",
+    "int4": "#c2504a",
     "float": "#a8b0ba",
 }
 OTHER = "#7a5aa6"

@@ -33,6 +33,7 @@ _HALF, _FLOAT = np.dtype(np.float16), np.dtype(np.float32)
 _INT64, _BOOL = np.dtype(np.int64), np.dtype(np.bool_)
 _ONNX_FLOAT, _ONNX_HALF = 1, 10
 _FIXED: dict[str, tuple[Dtype, ...]] = {
+    "EmbedLayerNormalization": (_FLOAT, np.dtype(np.int32), _FLOAT),
     **dict.fromkeys(("Shape", "Size", "ArgMax", "ArgMin", "NonZero"), (_INT64,)),
     **dict.fromkeys(
         ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not"),
@@ -109,8 +110,8 @@ def _results(node: Node) -> Iterator[Dtype | None]:
     elif node.op == "Cast":
         yield _of_onnx(int(node.attrs["to"]))
     elif node.op == "QuantizeLinear":
-        zero = node.input(2)
-        yield np.dtype(np.uint8) if zero is None else zero.dtype
+        zero, code = node.input(2), int(node.attrs.get("output_dtype", 0))
+        yield _of_onnx(code) if code else np.dtype(np.uint8) if zero is None else zero.dtype
     elif node.op == "DequantizeLinear":
         scale = node.input(1)
         yield _FLOAT if scale is None else scale.dtype

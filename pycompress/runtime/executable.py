@@ -20,6 +20,7 @@ from pycompress.runtime.gain import fold_gains
 from pycompress.runtime.handover import hand_over
 from pycompress.runtime.layout import to_channels_last
 from pycompress.runtime.lower import Builder
+from pycompress.runtime.narrow import widen_narrow
 from pycompress.runtime.notices import FallbackWarning
 from pycompress.runtime.partition import Segment, partition, reads
 from pycompress.runtime.peer import PEER, REFERENCE, PeerStep
@@ -44,7 +45,7 @@ def prepare(graph: Graph) -> Graph:
     """
     graph = widen_halves(graph)
     infer(graph)
-    graph = write_out(graph, refusal)
+    graph = widen_narrow(write_out(graph, refusal))
     # Whoever made preset nodes has simplified the graph.
     if SIMPLIFIED not in graph.metadata and not any(node.is_preset() for node in graph.nodes):
         graph = simplify(graph, in_place=True)

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 BOUND = frozenset(
     (
         *("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"),
-        *("Resize", "ConvInteger"),
+        *("Resize", "Conv", "ConvInteger"),
     )
 )
 """Standard operators whose native kernels want channels last."""
 
 _BOUND_PRESETS = frozenset(("conv", "conv_transpose"))
-_WEIGHTED = _BOUND_PRESETS | {"ConvInteger"}
+_WEIGHTED = _BOUND_PRESETS | {"Conv", "ConvInteger"}
 _BOUND_NATIVE = frozenset(("conv", "conv_transpose", "q_global_average_pool"))
 
 
@@ -206,7 +206,10 @@ class Layout:
             msg = f"node '{node.name}' ({node.op}): the rank of '{x.name}' is not known"
             raise ValueError(msg)
         perm = channels_last(rank)
-        inputs: list[Value | None] = [self.seen_through(x, perm), *node.inputs[1:]]
+        others = node.inputs[1:]
+        if not node.domain:  # presets have constants there, and a residual
+            others = [None if v is None else self.plain(v) for v in others]
+        inputs: list[Value | None] = [self.seen_through(x, perm), *others]
         attrs = dict(node.attrs)
         if node.op == "Resize":
             attrs["axes"] = permute.axes_through(attrs.get("axes"), perm)

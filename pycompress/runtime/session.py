@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -13,10 +11,11 @@ import numpy as np
 
 from pycompress.graph.ir import Graph, Value
 from pycompress.runtime import plan
+from pycompress.runtime.collector import collector_at_rest
 from pycompress.runtime.profile import Profile, since
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import onnx
@@ -139,6 +138,7 @@ class InferenceSession:
         self.num_threads = num_threads or _cpus()
         self._inputs: list[TensorInfo]
         self._outputs: list[TensorInfo]
+        self._held: dict[str, np.dtype[Any]] = {}  # inputs that the steps take in another type
         self.fallbacks: list[str] = []
         if isinstance(model, str | os.PathLike) and plan.is_plan(model):
             self._executable = self._open(model, outputs)
@@ -168,12 +168,17 @@ class InferenceSession:
         from pycompress.runtime.executable import Fallbacks, build
 
         fallbacks = Fallbacks(engine)
-        with _collector_at_rest():
+        with collector_at_rest():
             graph = model.copy() if isinstance(model, Graph) else read(model)
             graph.outputs = [*graph.outputs, *_named(graph, outputs)]
             self._inputs = [TensorInfo.of(v) for v in graph.inputs]
             executable = build(graph, self.num_threads, fallbacks, float_format)
         self.fallbacks = list(fallbacks.reasons)
+        self._held = {
+            info.name: held
+            for info, taken in zip(self._inputs, executable.inputs, strict=True)
+            if (held := getattr(taken, "dtype", None)) is not None and held != info.dtype
+        }
         self._outputs = [
             TensorInfo.of(v)
             if v.dtype is not None
@@ -205,6 +210,10 @@ class InferenceSession:
         The file is for this version of pycompress and for the instruction set in use; another one
         packs the weights anew (`PlanWarning`). Keep the model: it is what other versions read.
         """
+        for info in [*self._inputs, *self._outputs]:
+            if info.dtype is not None and info.dtype.isbuiltin == 2:  # of ml_dtypes
+                msg = f"'{info.name}' is {info.dtype}, which a plan does not hold"
+                raise ValueError(msg)
         about = {
             "inputs": [info.row() for info in self._inputs],
             "outputs": [info.row() for info in self._outputs],
@@ -315,12 +324,18 @@ class InferenceSession:
             found, wanted = ", ".join(feed) or "none", ", ".join(known)
             msg = f"missing input '{missing[0]}'; found {found}, wanted {wanted}"
             raise ValueError(msg)
-        return [_checked(feed[info.name], info) for info in self._inputs]
+        arrays = [_checked(feed[info.name], info) for info in self._inputs]
+        if self._held:
+            for i, info in enumerate(self._inputs):
+                arrays[i] = arrays[i].astype(self._held.get(info.name, arrays[i].dtype), copy=False)
+        return arrays
 
     @staticmethod
     def _finished(array: np.ndarray, info: TensorInfo) -> np.ndarray:
-        as_it_is = info.dtype is None or not isinstance(array, np.ndarray)
-        return array if as_it_is else array.astype(info.dtype, copy=False)
+        if info.dtype is None or not isinstance(array, np.ndarray) or array.dtype == info.dtype:
+            return array
+        with np.errstate(invalid="ignore"):  # NaN stays NaN
+            return array.astype(info.dtype)
 
 
 def _checked(feed: ArrayLike, info: TensorInfo) -> np.ndarray:
@@ -351,22 +366,6 @@ def _named(graph: Graph, names: Iterable[str]) -> list[Value]:
             msg = f"outputs: the model has no value named '{name}'"
             raise ValueError(msg)
     return [values[name] for name in names]
-
-
-@contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """Keep Python from looking for garbage meanwhile.
-
-    A graph is thousands of objects that all live until it is built, and each few hundred of them
-    start a walk over everything that the process holds: a tenth of the time to load.
-    """
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
 
 
 def _engine(fallback: str) -> str:

@@ -26,6 +26,7 @@ _FLOAT32 = frozenset(
             "DynamicQuantizeLinear",
         ),
         *("LayerNormalization", "BatchNormalization", "InstanceNormalization", "LSTM", "GRU"),
+        "Conv",
         *("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MatMulNBits"),
     )
 )
@@ -40,6 +41,7 @@ _PICKY = frozenset(
     (
         *("AveragePool", "MaxPool", "Resize", "BatchNormalization", "LayerNormalization"),
         *("QuantizeLinear", "DequantizeLinear", "ConvInteger", "MatMulInteger", "ScatterND"),
+        "Conv",
         *("LSTM", "GRU", "TopK", "Gelu", "Mod", "Pad", "OneHot", "Cast", "MatMulNBits"),
     )
 )

@@ -209,7 +209,7 @@ def test_exclude_by_name_and_by_pattern():
 @pytest.mark.parametrize(
     ("mode", "exclude", "said"),
     [
-        ("int4", (), "mode: found 'int4', wanted one of auto, dynamic, static, weights"),
+        ("int2", (), "mode: found 'int2', wanted one of auto, dynamic, static, weights, int4"),
         ("static", (), "mode 'static' needs calibration data"),
         ("dynamic", ("nobody",), "exclude: 'nobody' matches no node"),
     ],

@@ -78,7 +78,9 @@ def test_steps_of_sequences_may_flip_less():
         found = agreement(["y"], [[wanted.reshape(shape)]], [[moved.reshape(shape)]])
         assert found.outputs[0].flips == pytest.approx(1 / 24)
         shares.append(held.share(found))
-    assert shares == pytest.approx([4 / 2.4, 1 / 2.4])
+        by_cosine = judge([wanted.reshape(shape)], Bounds(cosine=0.01, flips=1.0))
+        shares.append(by_cosine.share(found) * 0.01 / (1 - found.outputs[0].cosine_mean))
+    assert shares == pytest.approx([2 / 2.4, 1 / 0.15, 1 / 2.4, 1.0])
 
 
 def test_flips_and_cosine_have_bounds_of_their_own():

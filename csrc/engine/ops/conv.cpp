@@ -134,6 +134,9 @@ class ConvInteger final : public Op {
 }  // namespace
 
 OpPtr make_conv(const NodeDef& node) { return std::make_unique<Conv>(node); }
-OpPtr make_conv_integer(const NodeDef& node) { return std::make_unique<ConvInteger>(node); }
+OpPtr make_conv_integer(const NodeDef& node) {
+  const bool known = node.constant(1) != nullptr && (!node.has(3) || node.constant(3) != nullptr);
+  return known ? std::make_unique<ConvInteger>(node) : make_computed_conv_integer(node);
+}
 
 }  // namespace pycompress

@@ -1,6 +1,7 @@
 // Transposed convolution over NHWC, in float32: one gemm gives every input pixel's contribution to
 // every tap, and each output pixel gathers those that reach it, so that threads never write to the
-// same place.
+// same place. Where taps do not overlap (stride = kernel), a line of the output is a product
+// already: a line of the input times the taps of one row of the kernel.
 #include <algorithm>
 #include <limits>
 
@@ -21,6 +22,7 @@ struct TransposeState final : OpState {
   Placement place;  // of the convolution that this one is the transpose of: its input is our output
   std::vector<std::vector<Reach>> reach[3];  // by output coordinate
   LayerEpilogue ready;
+  std::vector<float> line_bias;  // for each tap of a row of the kernel
 };
 
 class ConvTranspose final : public Op {
@@ -38,6 +40,7 @@ class ConvTranspose final : public Op {
     }
     output_padding_ = per_dimension(node, "output_padding", 0);
     output_shape_ = per_dimension(node, "output_shape", -1);
+    apart_ = taps_are_apart();
     pack(node, w);
     node.release(1);
   }
@@ -57,6 +60,9 @@ class ConvTranspose final : public Op {
     layer_.check_inputs(plan, y);
     state->ready = LayerEpilogue(layer_, {}, nullptr);
     plan.output(0, DType::f32, y);
+    for (int64_t tap = 0; tap < window_.kernel[2]; ++tap)
+      state->line_bias.insert(state->line_bias.end(), layer_.bias.begin(), layer_.bias.end());
+    if (apart_) return state;
     plan.scratch(static_cast<size_t>(image_pixels(state->place) * window_.taps() * filters_) *
                  sizeof(float));
     return state;
@@ -65,6 +71,7 @@ class ConvTranspose final : public Op {
   void run(const RunContext& run) const override {
     const auto& state = run.state<TransposeState>();
     const Placement& place = state.place;
+    if (apart_) return write_lines(run, state);
     const int64_t pixels = image_pixels(place);
     auto* sums = reinterpret_cast<float*>(run.scratch());
     const int64_t group_in = in_channels_ / groups_;
@@ -93,6 +100,53 @@ class ConvTranspose final : public Op {
     return w.shape[1] * groups;
   }
 
+  // Whether every output pixel belongs to one tap, and a line's product fills a vector.
+  bool taps_are_apart() const {
+    bool apart = groups_ == 1 && window_.kernel[2] * filters_ >= 16;
+    for (size_t i = 0; i < 3; ++i) {
+      apart = apart && window_.stride[i] == window_.kernel[i] && window_.dilation[i] == 1;
+      apart = apart && window_.pad_begin[i] == 0 && window_.pad_end[i] == 0;
+      apart = apart && output_padding_[i] == 0 && output_shape_[i] < 0;
+    }
+    return apart && (window_.auto_pad == AutoPad::notset || window_.auto_pad == AutoPad::valid);
+  }
+
+  void write_lines(const RunContext& run, const TransposeState& state) const {
+    const Placement& place = state.place;
+    const Tensor& x = run.input(0);
+    const int64_t lines = place.batch * place.in[0] * place.in[1];
+    const int64_t width = place.out[2];  // of the input
+    const int64_t columns = window_.kernel[2] * filters_;
+    Epilogue epilogue = state.ready.epilogue(nullptr, 0);
+    if (epilogue.bias != nullptr) epilogue.bias = state.line_bias.data();
+    const auto write = [&](int64_t line, ThreadPool* pool) {
+      const int64_t outer = line / place.in[1];
+      const int64_t inner = line % place.in[1];
+      const int64_t from = outer / window_.kernel[0] * place.out[1] + inner / window_.kernel[1];
+      const int64_t part =
+          outer % window_.kernel[0] * window_.kernel[1] + inner % window_.kernel[1];
+      MatrixA a;
+      a.data = x.as<float>() + from * width * in_channels_;
+      a.lda = in_channels_;
+      a.readable_tail = x.slack;
+      float* out = run.output(0).as<float>() + line * width * columns;
+      gemm(a, panels_[static_cast<size_t>(part)], width, epilogue, out, columns, pool);
+      if (layer_.finishes()) {
+        const int64_t n = width * columns;
+        layer_.finish_rows(run.set(), out, 1, n, n, nullptr, 0, out, n);
+      }
+    };
+    const int threads = run.pool() == nullptr ? 1 : run.pool()->size();
+    if (lines < threads) {
+      for (int64_t line = 0; line < lines; ++line) write(line, run.pool());
+      return;
+    }
+    parallel_ranges(run.pool(), lines, static_cast<double>(width * in_channels_ * columns) / 8.0,
+                    [&](int64_t begin, int64_t end) {
+                      for (int64_t line = begin; line < end; ++line) write(line, nullptr);
+                    });
+  }
+
   std::vector<int64_t> per_dimension(const NodeDef& node, const char* name,
                                      int64_t otherwise) const {
     std::vector<int64_t> values = node.integers(name);
@@ -114,7 +168,8 @@ class ConvTranspose final : public Op {
     const int64_t group_in = in_channels_ / groups_;
     std::vector<float> values;
     if (!node.store().restores()) values = layer_.float_weights(w, 1);
-    const auto pack_group = [&](int64_t g) {
+    // Columns first..first + count - 1 of the taps' and filters' ones.
+    const auto pack_part = [&](int64_t g, int64_t first, int64_t count) {
       std::vector<float> ordered(
           static_cast<size_t>(group_in * taps * filters_));  // [in][tap][filter]
       for (int64_t i = 0; i < group_in; ++i) {
@@ -124,12 +179,16 @@ class ConvTranspose final : public Op {
           for (int64_t t = 0; t < taps; ++t) to[t * filters_ + f] = from[f * taps + t];
         }
       }
-      return pack_b_f32(node.set(), ordered.data(), 1, group_in, taps * filters_, 0,
-                        taps * filters_, 1);
+      return pack_b_f32(node.set(), ordered.data() + first, 1, group_in, count, 0, taps * filters_,
+                        1);
     };
+    const int64_t parts = apart_ ? window_.kernel[0] * window_.kernel[1] : 1;
+    const int64_t count = taps * filters_ / parts;
     for (int64_t g = 0; g < groups_; ++g) {
-      panels_.push_back(node.store().matrix(node.set(), true, 1, group_in, taps * filters_,
-                                            [&] { return pack_group(g); }));
+      for (int64_t part = 0; part < parts; ++part) {
+        panels_.push_back(node.store().matrix(node.set(), true, 1, group_in, count,
+                                              [&] { return pack_part(g, part * count, count); }));
+      }
     }
   }
 
@@ -276,7 +335,8 @@ class ConvTranspose final : public Op {
   int64_t in_channels_ = 0;
   int64_t filters_ = 0;  // of one group
   std::vector<int64_t> output_padding_, output_shape_;
-  std::vector<PackedB> panels_;
+  bool apart_ = false;
+  std::vector<PackedB> panels_;  // of each group; or of each row of the kernel, when apart_
 };
 
 }  // namespace

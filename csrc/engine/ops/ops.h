@@ -147,6 +147,9 @@ OpPtr make_recurrent(const NodeDef& node);
 // conv.cpp, conv_transpose.cpp, pool.cpp, resize.cpp
 OpPtr make_conv(const NodeDef& node);
 OpPtr make_conv_integer(const NodeDef& node);
+OpPtr make_computed_conv(const NodeDef& node);
+OpPtr make_round_to(const NodeDef& node);
+OpPtr make_computed_conv_integer(const NodeDef& node);
 OpPtr make_conv_transpose(const NodeDef& node);
 OpPtr make_max_pool(const NodeDef& node);
 OpPtr make_average_pool(const NodeDef& node);

@@ -50,11 +50,15 @@ struct ScaleState final : OpState {
   int64_t n = 0;         // elements of a row
   int64_t channels = 1;  // row r has channel r % channels, unless the channels lie within a row
   bool within = false;   // the channel axis is the innermost: one scale per element of a row
+  // Blocks along an axis: rows of `n` elements, of which `rows_of_block` in a row (and less at the
+  // end of the axis, which has `rows_of_axis`) share their scales.
+  int64_t rows_of_axis = 0;
+  int64_t rows_of_block = 0;
 };
 
 class Scaled : public Op {
  protected:
-  explicit Scaled(int64_t axis) : axis_(axis) {}
+  Scaled(int64_t axis, int64_t block) : axis_(axis), block_(block) {}
 
   // Checks scale (input 1) and zero point (input 2), asks for int32 zero points in scratch.
   std::unique_ptr<ScaleState> plan_scales(PlanContext& plan) const {
@@ -65,7 +69,9 @@ class Scaled : public Op {
     if (plan.has(2) && plan.shape(2).elements() != state->channels) {
       fail("scale has shape " + plan.shape(1).str() + " and zero_point " + plan.shape(2).str());
     }
-    if (state->channels == 1) {
+    if (block_ > 0) {
+      plan_blocks(plan, *state);
+    } else if (state->channels == 1) {
       state->n = in.elements();
     } else {
       const int axis = normalize_axis(axis_, in.rank());
@@ -94,6 +100,7 @@ class Scaled : public Op {
   template <typename Body>
   static void for_rows(const RunContext& run, const Body& body) {
     const auto& state = run.state<ScaleState>();
+    if (state.rows_of_block > 0) return for_blocks(run, body);
     if (state.rows == 1 && !state.within) {
       parallel_ranges(run.pool(), state.n, 0.5,
                       [&](int64_t begin, int64_t end) { body(begin, end - begin, 0, 0); });
@@ -109,12 +116,51 @@ class Scaled : public Op {
   }
 
  private:
-  int64_t axis_;
+  void plan_blocks(const PlanContext& plan, ScaleState& state) const {
+    const Shape& in = plan.shape(0);
+    const Shape& scale = plan.shape(1);
+    const int axis = normalize_axis(axis_, in.rank());
+    Shape wanted = in;
+    wanted[axis] = (in[axis] + block_ - 1) / block_;
+    if (scale != wanted) {
+      fail("scale has shape " + scale.str() + ", wanted " + wanted.str() + " for blocks of " +
+           str(block_));
+    }
+    state.n = in.product(axis + 1, in.rank());
+    state.rows = in.product(0, axis + 1);
+    state.rows_of_axis = in[axis];
+    state.rows_of_block = block_;
+  }
+
+  // As for_rows: a block of scalars is one call, else each row of a block has the same scales.
+  template <typename Body>
+  static void for_blocks(const RunContext& run, const Body& body) {
+    const auto& state = run.state<ScaleState>();
+    if (state.rows == 0) return;
+    const int64_t axis = state.rows_of_axis;
+    const int64_t blocks = (axis + state.rows_of_block - 1) / state.rows_of_block;
+    const double cost = 0.5 * static_cast<double>(state.n * state.rows_of_block) + 4.0;
+    parallel_ranges(run.pool(), state.rows / axis * blocks, cost, [&](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b) {
+        const int64_t first = b % blocks * state.rows_of_block;
+        const int64_t count = std::min(state.rows_of_block, axis - first);
+        const int64_t row = b / blocks * axis + first;
+        if (state.n == 1) {
+          body(row, count, b, 0);
+          continue;
+        }
+        for (int64_t r = row; r < row + count; ++r) body(r * state.n, state.n, b * state.n, 1);
+      }
+    });
+  }
+
+  int64_t axis_, block_;
 };
 
 class QuantizeLinear final : public Scaled {
  public:
-  QuantizeLinear(int64_t axis, DType otherwise) : Scaled(axis), otherwise_(otherwise) {}
+  QuantizeLinear(int64_t axis, int64_t block, DType otherwise)
+      : Scaled(axis, block), otherwise_(otherwise) {}
 
   std::unique_ptr<OpState> plan(PlanContext& plan) const override {
     plan.need_dtype(0, DType::f32, "x");
@@ -152,7 +198,7 @@ class QuantizeLinear final : public Scaled {
 
 class DequantizeLinear final : public Scaled {
  public:
-  explicit DequantizeLinear(int64_t axis) : Scaled(axis) {}
+  DequantizeLinear(int64_t axis, int64_t block) : Scaled(axis, block) {}
 
   std::unique_ptr<OpState> plan(PlanContext& plan) const override {
     const DType dtype = plan.dtype(0);
@@ -207,25 +253,31 @@ class DynamicQuantizeLinear final : public Op {
   }
 };
 
+int64_t block_size(const NodeDef& node) {
+  const int64_t size = node.integer("block_size", 0);
+  if (size < 0) fail("attribute 'block_size' must not be negative, found " + str(size));
+  return size;
+}
+
 }  // namespace
 
 OpPtr make_quantize_linear(const NodeDef& node) {
   node.ignore({"saturate", "precision"});  // only for 8-bit and 4-bit floats
-  if (node.integer("block_size", 0) != 0) fail("attribute 'block_size' must be 0");
-  DType dtype = DType::u8;
   const int64_t code = node.integer("output_dtype", 0);
-  if (code == 3) dtype = DType::s8;
-  if (code != 0 && code != 2 && code != 3)
-    fail("attribute 'output_dtype' must be uint8 (2) or int8 (3), found " + str(code));
-  return std::make_unique<QuantizeLinear>(node.integer("axis", 1), dtype);
+  if (code != 0 && (code < 2 || code > 5)) {
+    fail("attribute 'output_dtype' must be uint8 (2), int8 (3), uint16 (4) or int16 (5), found " +
+         str(code));
+  }
+  constexpr DType kTypes[] = {DType::u8, DType::s8, DType::u16, DType::s16};
+  const DType dtype = code == 0 ? DType::u8 : kTypes[code - 2];
+  return std::make_unique<QuantizeLinear>(node.integer("axis", 1), block_size(node), dtype);
 }
 
 OpPtr make_dequantize_linear(const NodeDef& node) {
-  if (node.integer("block_size", 0) != 0) fail("attribute 'block_size' must be 0");
   const int64_t code = node.integer("output_dtype", 0);
   if (code != 0 && code != 1)
     fail("attribute 'output_dtype' must be float32 (1), found " + str(code));
-  return std::make_unique<DequantizeLinear>(node.integer("axis", 1));
+  return std::make_unique<DequantizeLinear>(node.integer("axis", 1), block_size(node));
 }
 
 OpPtr make_dynamic_quantize_linear(const NodeDef&) {

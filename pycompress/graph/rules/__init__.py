@@ -2,6 +2,8 @@
 
 from pycompress.graph.rules import (
     affine,
+    contrib,
+    contrib_attention,
     conv,
     dynamic,
     dynamic_lstm,
@@ -19,8 +21,13 @@ from pycompress.graph.rules import (
 SIMPLIFY_RULES = (*spellings.RULES, *affine.RULES, conv.PAD)
 """What `simplify` looks for among the standard operators."""
 
-UNIFYING_RULES = (*qoperator.RULES, *dynamic_lstm.RULES)
-"""What `to_formats` does first: bring the nodes of other quantizers into QDQ form."""
+UNIFYING_RULES = (
+    *qoperator.RULES,
+    *dynamic_lstm.RULES,
+    *contrib.RULES,
+    *contrib_attention.RULES,
+)
+"""What `to_formats` does first: bring the nodes of other tools into standard form."""
 
 FORMAT_STAGES = (
     (*dynamic.RULES, *quantized.RULES, *spellings.RULES),
