@@ -1,4 +1,4 @@
-// Float32 panels for matrices that are packed at run time.
+// Panels for matrices that are packed at run time.
 #pragma once
 #include <cstdint>
 
@@ -11,7 +11,7 @@ namespace pycompress {
 enum class PanelSide { right, left };
 
 // Panels kept by each thread for the shapes it met last, so that a steady run does not allocate.
-PackedB& reusable_panels(const KernelSet& set, int64_t k, int64_t n,
+PackedB& reusable_panels(const KernelSet& set, bool is_float, int64_t k, int64_t n,
                          PanelSide side = PanelSide::right);
 
 }  // namespace pycompress

@@ -65,8 +65,10 @@ PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t 
                     const int32_t* b_zero);
 PackedB pack_b_f32(const KernelSet& set, const float* b, int64_t taps, int64_t k, int64_t n,
                    int64_t tap_stride, int64_t k_stride, int64_t n_stride);
-// The two halves of pack_b_f32, to pack many matrices of one shape into the same memory.
-PackedB empty_b_f32(const KernelSet& set, int64_t taps, int64_t k, int64_t n);
+// The two halves of packing, to pack many matrices of one shape into the same memory.
+PackedB empty_b(const KernelSet& set, bool is_float, int64_t taps, int64_t k, int64_t n);
+void fill_b_int8(PackedB* packed, const void* b, bool b_signed, int64_t tap_stride,
+                 int64_t k_stride, int64_t n_stride, const int32_t* b_zero);
 void fill_b_f32(PackedB* packed, const float* b, int64_t tap_stride, int64_t k_stride,
                 int64_t n_stride);
 

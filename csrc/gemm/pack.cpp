@@ -18,15 +18,6 @@ constexpr size_t kAlignment = 64;
 constexpr size_t kSlack = 256;  // a tile may load a little past the end
 constexpr size_t kHugePage = size_t{2} << 20;
 
-PackedB empty_panels(const KernelSet& set, bool is_float, int64_t taps, int64_t k, int64_t n) {
-  const GemmKernel& kernel = kernel_of(set, is_float);
-  PackedB packed = describe_b(set, is_float, taps, k, n);
-  packed.panels =
-      AlignedBuffer(packed.panel_bytes * static_cast<size_t>((n + kernel.nr - 1) / kernel.nr));
-  std::memset(packed.panels.data(), 0, packed.panels.size());
-  return packed;
-}
-
 // The sum of a word's four signed bytes.
 uint32_t sum_of_bytes(uint32_t word) {
   const auto at = [&](int left) { return static_cast<int32_t>(word << left) >> 24; };
@@ -48,23 +39,27 @@ void fill_quad(int64_t columns, uint32_t flip, const Word& word, int8_t* to, uin
 void fill_bytes(const PackedB& packed, const GemmKernel& kernel, const uint8_t* b,
                 int64_t tap_stride, int64_t k_stride, int64_t n_stride, uint8_t flip,
                 uint32_t* sums) {
-  const int64_t kr = kernel.kr;
+  // Copies: what is written could be these, for all that the compiler knows.
+  const int64_t kr = kernel.kr, nr = kernel.nr;
+  const int64_t taps = packed.taps, depth = packed.k, width = packed.n;
+  const int64_t padded = packed.k_padded;
+  const auto panel_bytes = static_cast<int64_t>(packed.panel_bytes);
+  auto* const panels = reinterpret_cast<int8_t*>(packed.panels.data());
   const uint32_t flip4 = flip * 0x01010101u;
-  for (int64_t first = 0; first < packed.n; first += kernel.nr, sums += kernel.nr) {
-    auto* panel = reinterpret_cast<int8_t*>(
-        packed.panels.data() + static_cast<size_t>(first / kernel.nr) * packed.panel_bytes);
-    const int64_t columns = std::min<int64_t>(kernel.nr, packed.n - first);
-    for (int64_t t = 0; t < packed.taps; ++t) {
-      for (int64_t k = 0; k < packed.k; k += kr) {
-        int8_t* to = panel + (t * packed.k_padded + k) * kernel.nr;
+  for (int64_t first = 0; first < width; first += nr, sums += nr) {
+    int8_t* panel = panels + first / nr * panel_bytes;
+    const int64_t columns = std::min<int64_t>(nr, width - first);
+    for (int64_t t = 0; t < taps; ++t) {
+      for (int64_t k = 0; k < depth; k += kr) {
+        int8_t* to = panel + (t * padded + k) * nr;
         const uint8_t* from = b + t * tap_stride + k * k_stride + first * n_stride;
         const auto joined = [&](const uint8_t* at) {
           return uint32_t{at[0]} | uint32_t{at[k_stride]} << 8 | uint32_t{at[2 * k_stride]} << 16 |
                  uint32_t{at[3 * k_stride]} << 24;
         };
-        if (kr != 4 || k + 4 > packed.k) {
+        if (kr != 4 || k + 4 > depth) {
           for (int64_t n = 0; n < columns; ++n) {
-            for (int64_t i = 0; i < std::min(kr, packed.k - k); ++i) {
+            for (int64_t i = 0; i < std::min(kr, depth - k); ++i) {
               const uint8_t byte = from[n * n_stride + i * k_stride] ^ flip;
               to[n * kr + i] = static_cast<int8_t>(byte);
               sums[n] += static_cast<uint32_t>(static_cast<int8_t>(byte));
@@ -127,15 +122,33 @@ PackedB describe_b(const KernelSet& set, bool is_float, int64_t taps, int64_t k,
   return packed;
 }
 
+PackedB empty_b(const KernelSet& set, bool is_float, int64_t taps, int64_t k, int64_t n) {
+  const GemmKernel& kernel = kernel_of(set, is_float);
+  PackedB packed = describe_b(set, is_float, taps, k, n);
+  packed.panels =
+      AlignedBuffer(packed.panel_bytes * static_cast<size_t>((n + kernel.nr - 1) / kernel.nr));
+  std::memset(packed.panels.data(), 0, packed.panels.size());
+  return packed;
+}
+
 PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t taps, int64_t k,
                     int64_t n, int64_t tap_stride, int64_t k_stride, int64_t n_stride,
                     const int32_t* b_zero) {
-  const GemmKernel& kernel = set.gemm->s8;
-  PackedB packed = empty_panels(set, false, taps, k, n);
+  PackedB packed = empty_b(set, false, taps, k, n);
+  fill_b_int8(&packed, b, b_signed, tap_stride, k_stride, n_stride, b_zero);
+  return packed;
+}
+
+void fill_b_int8(PackedB* into, const void* b, bool b_signed, int64_t tap_stride, int64_t k_stride,
+                 int64_t n_stride, const int32_t* b_zero) {
+  PackedB& packed = *into;
+  const GemmKernel& kernel = packed.set->gemm->s8;
+  const int64_t taps = packed.taps, k = packed.k, n = packed.n;
   const int32_t shift = b_signed ? 0 : 128;  // u8 becomes s8
   const auto zero = [&](int64_t column) { return b_zero == nullptr ? 0 : b_zero[column]; };
   const auto* bytes = static_cast<const uint8_t*>(b);
-  std::vector<uint32_t> sum(static_cast<size_t>(round_up(n, kernel.nr)));
+  thread_local std::vector<uint32_t> sum;  // an allocation costs as much as a small matrix
+  sum.assign(static_cast<size_t>(round_up(n, kernel.nr)), 0);
   fill_bytes(packed, kernel, bytes, tap_stride, k_stride, n_stride, b_signed ? 0 : 0x80,
              sum.data());
   // |b - b_zero| is at most 255, so that only a great depth needs looking into.
@@ -160,7 +173,6 @@ PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t 
                   [](int32_t zero) { return zero == 0; })) {
     packed.col_zero.clear();
   }
-  return packed;
 }
 
 namespace {
@@ -205,10 +217,6 @@ void turn(const float* from, int64_t ld, int64_t columns, int64_t depth, float* 
 
 }  // namespace
 
-PackedB empty_b_f32(const KernelSet& set, int64_t taps, int64_t k, int64_t n) {
-  return empty_panels(set, true, taps, k, n);
-}
-
 void fill_b_f32(PackedB* packed, const float* b, int64_t tap_stride, int64_t k_stride,
                 int64_t n_stride) {
   // Rows that are copied into one panel before the next: their lines hold other panels' columns.
@@ -243,7 +251,7 @@ void fill_b_f32(PackedB* packed, const float* b, int64_t tap_stride, int64_t k_s
 
 PackedB pack_b_f32(const KernelSet& set, const float* b, int64_t taps, int64_t k, int64_t n,
                    int64_t tap_stride, int64_t k_stride, int64_t n_stride) {
-  PackedB packed = empty_b_f32(set, taps, k, n);
+  PackedB packed = empty_b(set, true, taps, k, n);
   fill_b_f32(&packed, b, tap_stride, k_stride, n_stride);
   return packed;
 }

@@ -121,8 +121,8 @@ class Attention final : public Op {
       return run.input(i).as<float>() + batch * rows * state.step[i] +
              offsets_[static_cast<size_t>(i)] + head * columns;
     };
-    PackedB& keys = reusable_panels(run.set(), state.depth, state.keys, PanelSide::left);
-    PackedB& values = reusable_panels(run.set(), state.keys, state.width);
+    PackedB& keys = reusable_panels(run.set(), true, state.depth, state.keys, PanelSide::left);
+    PackedB& values = reusable_panels(run.set(), true, state.keys, state.width);
     fill_b_f32(&keys, part(1, state.keys, state.depth), 0, 1, state.step[1]);
     fill_b_f32(&values, part(2, state.keys, state.width), 0, state.step[2], 1);
     const float* q = part(0, state.rows, state.depth);

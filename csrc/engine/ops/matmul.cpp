@@ -65,6 +65,21 @@ std::unique_ptr<MatMulState> plan_product(const Shape& a_given, const Shape& b_g
   return state;
 }
 
+// Calls one(index, pool, worker) for each matrix of the result: on a thread each where there are
+// enough of them to go round, else one after the other, each on all threads.
+template <typename One>
+void for_matrices(const MatMulState& state, ThreadPool* pool, const One& one) {
+  const int64_t count = state.batch.elements();
+  const int threads = pool == nullptr ? 1 : pool->size();
+  const double work =
+      static_cast<double>(state.m) * static_cast<double>(state.k) * static_cast<double>(state.n);
+  if (count < threads || threads == 1 || work * static_cast<double>(count) < 500000.0) {
+    for (int64_t i = 0; i < count; ++i) one(i, pool, 0);
+  } else {
+    parallel_for(pool, count, [&](int64_t index, int worker) { one(index, nullptr, worker); });
+  }
+}
+
 class MatMul final : public Op {
  public:
   MatMul(float alpha, bool trans_a, bool trans_b)
@@ -93,21 +108,12 @@ class MatMul final : public Op {
     }
     const int64_t count = state.batch.elements();
     if (state.shared_b) return product(run, 0, 0, count * state.m, y.as<float>(), run.pool(), 0);
-    const int threads = run.pool() == nullptr ? 1 : run.pool()->size();
-    const double work =
-        static_cast<double>(state.m) * static_cast<double>(state.k) * static_cast<double>(state.n);
-    const auto one = [&](int64_t index, ThreadPool* pool, int worker) {
+    for_matrices(state, run.pool(), [&](int64_t index, ThreadPool* pool, int worker) {
       int64_t a = 0;
       int64_t b = 0;
       state.locate(index, &a, &b);
       product(run, a, b, state.m, y.as<float>() + index * state.m * state.n, pool, worker);
-    };
-    if (count < threads || threads == 1 || work * static_cast<double>(count) < 500000.0) {
-      for (int64_t i = 0; i < count; ++i) one(i, run.pool(), 0);
-    } else {
-      parallel_for(run.pool(), count,
-                   [&](int64_t index, int worker) { one(index, nullptr, worker); });
-    }
+    });
   }
 
  private:
@@ -121,7 +127,7 @@ class MatMul final : public Op {
     const auto& state = run.state<MatMulState>();
     const float* b = run.input(1).as<float>() + b_index * state.k * state.n;
     const bool turned = trans_b_ && run.input(1).shape.rank() > 1;
-    PackedB& packed = reusable_panels(run.set(), state.k, state.n);
+    PackedB& packed = reusable_panels(run.set(), true, state.k, state.n);
     fill_b_f32(&packed, b, 0, turned ? 1 : state.n, turned ? state.k : 1);
     MatrixA a;
     a.data = run.input(0).as<float>() + a_index * state.m * state.k;
@@ -171,43 +177,53 @@ class MatMulInteger final : public Op {
     const std::vector<int32_t> a_zero = zeros(run, 2);
     std::vector<int32_t> b_zero = zeros(run, 3);
     if (b_zero.size() == 1) b_zero.assign(static_cast<size_t>(state.n), b_zero[0]);
-    const bool b_signed = b.dtype == DType::s8;
-    int64_t packed_index = -1;
-    PackedB packed;
-    std::vector<int32_t> init(static_cast<size_t>(state.n));
-    std::vector<int32_t> row_sum;
-    for (int64_t i = 0; i < state.batch.elements(); ++i) {
+    const Sides sides = {a_zero, b_zero, a.dtype == DType::s8, b.dtype == DType::s8};
+    if (state.shared_b) {
+      // One B, and A's matrices one below the other: unless the zero points of A's rows begin anew.
+      const int64_t count = state.batch.elements();
+      if (a_zero.size() <= 1 || count == 1)
+        return product(run, sides, 0, 0, count * state.m, y.as<int32_t>(), run.pool());
+    }
+    for_matrices(state, run.pool(), [&](int64_t index, ThreadPool* pool, int) {
       int64_t a_index = 0;
       int64_t b_index = 0;
-      state.locate(i, &a_index, &b_index);
-      if (b_index != packed_index) {
-        packed =
-            pack_b_int8(run.set(), b.as<uint8_t>() + b_index * state.k * state.n, b_signed, 1,
-                        state.k, state.n, 0, state.n, 1, b_zero.empty() ? nullptr : b_zero.data());
-        packed_index = b_index;
-      }
-      const bool by_row = a_zero.size() > 1;
-      gemm_init(packed, by_row || a_zero.empty() ? 0 : a_zero[0], a.dtype == DType::s8, nullptr,
-                init.data());
-      Epilogue epilogue;
-      epilogue.out = Out::s32;
-      epilogue.init = init.data();
-      epilogue.col_zero = packed.col_zero.empty() ? nullptr : packed.col_zero.data();
-      if (by_row) {
-        epilogue.row_zero = a_zero.data();
-        epilogue.col_sum = packed.col_sum.data();
-      }
-      MatrixA rows;
-      rows.data = a.as<uint8_t>() + a_index * state.m * state.k;
-      rows.lda = state.k;
-      rows.is_signed = a.dtype == DType::s8;
-      rows.readable_tail = a.slack;
-      gemm(rows, packed, state.m, epilogue, y.as<int32_t>() + i * state.m * state.n, state.n,
-           run.pool());
-    }
+      state.locate(index, &a_index, &b_index);
+      product(run, sides, a_index, b_index, state.m, y.as<int32_t>() + index * state.m * state.n,
+              pool);
+    });
   }
 
  private:
+  struct Sides {
+    const std::vector<int32_t>& a_zero;  // empty: 0; one; one for each row
+    const std::vector<int32_t>& b_zero;  // empty: 0; one for each column
+    bool a_signed, b_signed;
+  };
+
+  void product(const RunContext& run, const Sides& sides, int64_t a_index, int64_t b_index,
+               int64_t m, int32_t* y, ThreadPool* pool) const {
+    const auto& state = run.state<MatMulState>();
+    const Tensor& a = run.input(0);
+    PackedB& packed = reusable_panels(run.set(), false, state.k, state.n);
+    fill_b_int8(&packed, run.input(1).as<uint8_t>() + b_index * state.k * state.n, sides.b_signed,
+                0, state.n, 1, sides.b_zero.empty() ? nullptr : sides.b_zero.data());
+    const bool by_row = sides.a_zero.size() > 1;
+    thread_local std::vector<int32_t> init;
+    init.resize(static_cast<size_t>(state.n));
+    gemm_init(packed, by_row || sides.a_zero.empty() ? 0 : sides.a_zero[0], sides.a_signed, nullptr,
+              init.data());
+    Epilogue epilogue;
+    epilogue.out = Out::s32;
+    epilogue.init = init.data();
+    if (by_row) epilogue.row_zero = sides.a_zero.data();
+    MatrixA rows;
+    rows.data = a.as<uint8_t>() + a_index * state.m * state.k;
+    rows.lda = state.k;
+    rows.is_signed = sides.a_signed;
+    rows.readable_tail = a.slack;
+    gemm(rows, packed, m, epilogue, y, state.n, pool);
+  }
+
   static void check_zero(const PlanContext& plan, int i, int64_t wanted, const char* what) {
     if (!plan.has(i)) return;
     plan.need_dtype(i, plan.dtype(i - 2), what);
