@@ -193,9 +193,19 @@ def apply_plan(
             node.attrs.update(_at_run_time(node, precision, elsewhere=elsewhere))
         elif precision == "static":
             _convert_bias(node, original, affines, names)
+    _rename_copies(graph, names)
     _insert_pairs(graph, chain, affines, names)
     put_into_blocks(graph, plan.keys("int4"), names)
     return graph
+
+
+def _rename_copies(graph: Graph, names: Names) -> None:
+    """Give a weight that others still read in float, or in other integers, a name of its own."""
+    taken: set[str] = set()
+    for value in dict.fromkeys(v for v in graph.values() if v.const is not None):
+        if value.name in taken:
+            value.name = names.fresh(value.name)
+        taken.add(value.name)
 
 
 def _at_run_time(node: Node, precision: Precision, *, elsewhere: bool) -> dict[str, bool]:

@@ -256,6 +256,24 @@ def test_the_budget_moves_the_node_that_hurts():
     assert any("cost too much" in c.reason for c in held.plan)
 
 
+@pytest.mark.parametrize("mode", ["static", "dynamic"])
+def test_a_weight_that_one_layer_keeps_in_float_is_two_constants(mode):
+    shared = {"w": normal(1, 8, 8, 1, 1)}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], "first"),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "w"], ["y"], "second"),
+    ]
+    shape = ["n", 8, 4, 4]
+    proto = model(nodes, [("x", TensorProto.FLOAT, shape)], [("y", shape)], shared)
+    feeds = [{"x": normal(seed, 2, 8, 4, 4)} for seed in range(3)]
+    graph, *_ = converted(preset(proto), mode, feeds, exclude=["first"])
+    written = export(graph)
+    onnx.checker.check_model(written)  # each value is defined once
+    wanted = InferenceSession(proto).run(None, feeds[0])[0]
+    assert cosine(wanted, InferenceSession(written).run(None, feeds[0])[0]) > 0.99
+
+
 def test_agreement_counts_what_it_says():
     wanted = [[np.array([[1.0, 2.0], [4.0, 3.0]])], [np.array([[0.0, 1.0]])]]
     found = [[np.array([[1.0, 2.5], [3.0, 4.0]])], [np.array([[0.0, 2.0]])]]
