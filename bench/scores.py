@@ -17,6 +17,8 @@ scored in our session. OUT gets the files and one ID.json for each model. Load i
 fresh sessions; run is the median of each of the first feeds of "test", then their mean; both on one
 thread, the float and the int8 model in turns, and the sum over the parts.
 
+Measures of agreement with the float model are named agree_…, the mean cosine cos_mean.
+
 PEERS.csv has the columns model, engine, mb, load_ms, run_ms, metric: what others were measured at.
 """
 
@@ -28,6 +30,7 @@ import importlib.util
 import json
 import statistics
 import time
+from collections import Counter
 from pathlib import Path
 
 import pycompress
@@ -113,25 +116,37 @@ def timed(task, options):
     return totals
 
 
+def agreement(metrics):
+    """Return the scorer's first measure of agreement with the float model, or their cosine."""
+    names = [n for n in metrics if n.startswith("agree_")] + ["cos_mean"]
+    return next((f"{metrics[n]:.4f}" for n in names if n in metrics), "–")
+
+
 def table(rows, peers):
     """Return everything as one Markdown table."""
     lines = [
-        "| model | measure | engine | MB | load ms | run ms | result |",
-        "|---|---|---|---:|---:|---:|---:|",
+        "| model, measure | engine | MB | load ms | run ms | result | agreement |",
+        "|---|---|---:|---:|---:|---:|---:|",
     ]
     for name, found in rows.items():
-        measure = found["measure"]
+        title = f"{name}, {found['measure']}"
         for peer in (p for p in peers if p["model"] == name):
             numbers = [peer[k] or "–" for k in ("mb", "load_ms", "run_ms", "metric")]
-            lines.append(f"| {name} | {measure} | {peer['engine']} | {' | '.join(numbers)} |")
+            lines.append(f"| {title} | {peer['engine']} | {' | '.join(numbers)} | – |")
+            title = ""
         for kind in KINDS:
             row = found[kind]
             load, run = (f"{row[k]:.3g}" if k in row else "–" for k in ("load_ms", "run_ms"))
             engine = f"pycompress {kind}" if kind == "float" else f"**pycompress {kind}**"
-            size = f"{row['bytes'] / 1e6:.2f}"
-            lines.append(
-                f"| {name} | {measure} | {engine} | {size} | {load} | {run} | {row['metric']:.4f} |"
-            )
+            size, result = f"{row['bytes'] / 1e6:.2f}", f"{row['metric']:.4f}"
+            same = agreement(row["metrics"])
+            lines.append(f"| {title} | {engine} | {size} | {load} | {run} | {result} | {same} |")
+            title = ""
+    lines += ["", "Kept out of int8, with calibration data:", ""]
+    for name, found in rows.items():
+        reasons = Counter(found["int8"]["float_nodes"].values())
+        for reason, count in reasons.most_common():
+            lines.append(f"- {name}: {count} node{'s' if count > 1 else ''}, {reason}")
     return "\n".join(lines)
 
 

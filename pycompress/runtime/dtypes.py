@@ -11,23 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pycompress.graph.ir import PRESET, Graph, Node, Quantized, Value
+from pycompress.runtime.elements import ENGINE
 from pycompress.runtime.moves import NATIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     Dtype = np.dtype[Any]
-
-ENGINE = frozenset(
-    map(
-        np.dtype,
-        (
-            *("float32", "float64", "bool"),
-            *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-        ),
-    )
-)
-"""What a tensor of the engine may hold."""
 
 _HALF, _FLOAT = np.dtype(np.float16), np.dtype(np.float32)
 _INT64, _BOOL = np.dtype(np.int64), np.dtype(np.bool_)

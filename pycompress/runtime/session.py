@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from pycompress.graph.ir import Graph, Value
 from pycompress.runtime import plan
 from pycompress.runtime.collector import collector_at_rest
-from pycompress.runtime.profile import Profile, since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +19,8 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import ArrayLike
 
+    from pycompress.graph.ir import Graph, Value
+    from pycompress.runtime.profile import Profile
     from pycompress.runtime.steps import Executable
 
 Fallback: TypeAlias = Literal["auto", "onnxruntime", "onnx.reference"]
@@ -163,7 +163,8 @@ class InferenceSession:
         engine: str,
         float_format: str,
     ) -> Executable:
-        # A plan needs neither of them.
+        # A plan needs none of them.
+        from pycompress.graph.ir import Graph, Value
         from pycompress.readers import read
         from pycompress.runtime.executable import Fallbacks, build
 
@@ -284,6 +285,8 @@ class InferenceSession:
         >>> profile.rows[0].name, profile.rows[0].ms
         >>> profile.to_chrome_trace("run.json")
         """
+        from pycompress.runtime.profile import Profile, since
+
         if feeds is None:
             if not self._profiling:
                 msg = "profile() needs feeds to run, or a session made with profiling=True"

@@ -53,3 +53,12 @@ def test_a_session_draws_nothing(model):
     loaded = modules_after(code, model.parent)
     assert loaded.isdisjoint({*DRAWING, "onnxruntime"})
     assert "onnx" in loaded
+
+
+def test_opening_a_plan_loads_nothing_that_makes_one(model, tmp_path):
+    plan = tmp_path / "small.plan"
+    pycompress.InferenceSession(model).save(plan)
+    loaded = modules_after(
+        f"import pycompress; pycompress.InferenceSession({str(plan)!r})", tmp_path
+    )
+    assert loaded.isdisjoint({*DRAWING, "onnx", "google", "ml_dtypes", "onnxruntime", "secrets"})

@@ -21,10 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pycompress import _core
-from pycompress.graph.beside import beside
 from pycompress.readers.errors import ModelError
 from pycompress.runtime.notices import PlanWarning
-from pycompress.runtime.plan.describe import ALIGNMENT, Describer
 from pycompress.runtime.plan.rebuild import Rebuilder
 
 if TYPE_CHECKING:
@@ -62,6 +60,10 @@ def save(path: str | os.PathLike[str], executable: Executable, about: Mapping[st
     OSError
         When the file cannot be written.
     """
+    # Opening a plan, the first thing that a process does, needs none of these.
+    from pycompress.graph.beside import beside
+    from pycompress.runtime.plan.describe import ALIGNMENT, Describer
+
     describer = Describer()
     steps = describer.executable(executable)
     whole = {"isa": _core.isa(), "about": about, "executable": steps}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pycompress import _core
-from pycompress.runtime.dtypes import ENGINE
+from pycompress.runtime.elements import ENGINE
 from pycompress.runtime.steps import BranchStep, Call, Executable, NativeStep
 
 if TYPE_CHECKING:
