@@ -246,7 +246,8 @@ struct DepthwiseKernels {
 
 // `rows` rows of n elements, `ld` elements apart in x and in q. rows_*: scale[r] and zero[r] belong
 // to row r; columns_*: scale[i] and zero[i] to column i. `stream`: q is too large to be kept in a
-// cache, and is written around them.
+// cache, and is written around them. `next`, where not null, is what will be read after them and is
+// not in a near cache: n elements, to prefetch along the way.
 struct QuantizeArgs {
   const float* x;
   int64_t rows, n, ld;
@@ -254,6 +255,7 @@ struct QuantizeArgs {
   const int32_t* zero;
   void* q;
   bool stream;
+  const float* next = nullptr;
 };
 
 // q = saturate(round_half_even(x / scale) + zero), NaN to the low end.

@@ -253,17 +253,18 @@ int64_t quantize_weights(const KernelSet& set, const float* x, const Channels& o
   if (by_rows) {
     // A row is quantized while it is in the cache that finding its scale has put it in.
     const int64_t group = std::max<int64_t>(1, kPiece / of.inner);
-    parallel_for(of.size() < 2 * kPiece ? nullptr : pool, pieces(of.channels, group),
-                 [&](int64_t task, int) {
-                   const int64_t end = std::min(of.channels, (task + 1) * group);
-                   for (int64_t r = task * group; r < end; ++r) {
-                     const float* row = x + r * of.inner;
-                     scale[r] = scale_that_holds(kernels.largest(row, of.inner));
-                     if (!std::isfinite(scale[r])) continue;
-                     kernels.rows_s8({row, 1, of.inner, of.inner, scale + r, zero.data(),
-                                      q + r * of.inner, streams(of)});
-                   }
-                 });
+    parallel_for(
+        of.size() < 2 * kPiece ? nullptr : pool, pieces(of.channels, group),
+        [&](int64_t task, int) {
+          const int64_t end = std::min(of.channels, (task + 1) * group);
+          for (int64_t r = task * group; r < end; ++r) {
+            const float* row = x + r * of.inner;
+            scale[r] = scale_that_holds(kernels.largest(row, of.inner));
+            if (!std::isfinite(scale[r])) continue;
+            kernels.rows_s8({row, 1, of.inner, of.inner, scale + r, zero.data(), q + r * of.inner,
+                             streams(of), r + 1 < of.channels ? row + of.inner : nullptr});
+          }
+        });
   } else {
     largest_by_channel(kernels, x, of, scale);
     std::transform(scale, scale + of.channels, scale, scale_that_holds);

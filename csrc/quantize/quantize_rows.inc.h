@@ -70,7 +70,8 @@ inline void quantize_four(const float* x, const Divide& divide, const Zeros4& ze
 }
 
 template <bool kStream, typename Byte, typename Divide>
-inline void quantize_run(const float* x, int64_t n, const Divide& divide, int32_t zero, Byte* q) {
+inline void quantize_run(const float* x, int64_t n, const Divide& divide, int32_t zero, Byte* q,
+                         const float* next = nullptr) {
   if (n < kFour) {
     quantize_few(x, n, divide, zero, q);
     return;
@@ -79,6 +80,13 @@ inline void quantize_run(const float* x, int64_t n, const Divide& divide, int32_
   const Zeros4 zeros = zeros4(zero);
   int64_t i = kStream ? until_aligned(static_cast<const void*>(q)) : until_aligned(x);
   if (i > 0) quantize_four<false>(x, divide, zeros, q);
+  if (next != nullptr) {
+    for (; i + kFour <= n; i += kFour) {
+#pragma GCC unroll 16
+      for (int64_t line = 0; line < kFour; line += 16) __builtin_prefetch(next + i + line);
+      quantize_four<kStream>(x + i, divide, zeros, q + i);
+    }
+  }
   for (; i + kFour <= n; i += kFour) quantize_four<kStream>(x + i, divide, zeros, q + i);
   if (i < n) quantize_four<false>(x + n - kFour, divide, zeros, q + n - kFour);
 }
@@ -105,9 +113,9 @@ inline void quantize_rows(const QuantizeArgs& args) {
     Byte* q = static_cast<Byte*>(args.q) + r * args.ld;
     if (two_products_are_exact(args.scale[r])) {
       const Products products{{set1(reciprocal[at]), set1(rest[at])}};
-      quantize_run<kStream>(x, args.n, products, args.zero[r], q);
+      quantize_run<kStream>(x, args.n, products, args.zero[r], q, args.next);
     } else {
-      quantize_run<kStream>(x, args.n, Quotient{set1(args.scale[r])}, args.zero[r], q);
+      quantize_run<kStream>(x, args.n, Quotient{set1(args.scale[r])}, args.zero[r], q, args.next);
     }
   }
 }
