@@ -7,8 +7,9 @@ cd "$(dirname "$0")/../.."
 tools/ci/cross_aarch64.sh "$1" "$2"
 work=$(cd "$2" && pwd)
 shift 2
-source tools/ci/arm64.sh
 source tools/ci/kernel_tests.sh
+host=$work/host/bin/python
+
 # What the compiler made of the kernels, looked up with the binutils of the cross compiler.
 mkdir -p "$work/bin"
 for tool in nm objdump; do ln -sf "$(command -v "aarch64-linux-gnu-$tool")" "$work/bin/$tool"; done
@@ -16,6 +17,8 @@ for tool in nm objdump; do ln -sf "$(command -v "aarch64-linux-gnu-$tool")" "$wo
 # The 4-bit tiles of `neon` keep the sums of a block on the stack: a load and a store of each in 32 steps.
 PATH=$work/bin:$PATH PYCOMPRESS_BUILD=$work/build "$host" -m pytest -q -p no:cacheprovider --noconftest \
   tests/codebase/test_objects.py --deselect "tests/codebase/test_objects.py::test_inner_loops_of_tiles_stay_in_registers[int4/neon.cpp]"
+
+source tools/ci/arm64.sh  # from here on PYTHONPATH is of arm64
 
 check_cpu() {  # CPU, the set that it must choose, a set that it must refuse
   local found refusal
