@@ -6,17 +6,18 @@ engine's own. Done in the session alone: in a file the matrix would be larger th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pycompress.graph.apply import apply_rules
 from pycompress.graph.edit import edit_everywhere
 from pycompress.graph.pattern import Match, Rule
+from pycompress.graph.rules.contrib import Writer
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
-    from pycompress.graph.ir import Graph, Value
+    from pycompress.graph.ir import Graph
 
 _LONGEST = 1024
 """The longest transform that is a product: above it n² work loses to n·log(n)."""
@@ -49,16 +50,6 @@ def _bins(length: int, *, onesided: bool) -> int:
     return length // 2 + 1 if onesided else length
 
 
-def _ints(edit: Edit, stem: str, *values: int) -> Value:
-    return edit.constant(stem, np.array(values, np.int64))
-
-
-def _result(edit: Edit, op: str, inputs: list[Value | None], like: Value, **attrs: Any) -> Value:  # noqa: ANN401
-    value = edit.insert(op, inputs, like, attrs)
-    value.shape = None
-    return value
-
-
 # -- STFT
 
 
@@ -84,8 +75,7 @@ def _refuse_stft(edit: Edit, match: Match) -> str | None:
 
 
 def _replace_stft(edit: Edit, match: Match) -> None:
-    root, x, frame = match.root, match["x"], _frame(match)
-    stem = root.output.name
+    root, x, frame, write = match.root, match["x"], _frame(match), Writer(edit, match.root)
     bins = _bins(frame, onesided=bool(root.attrs.get("onesided", 1)))
     window = match.get("WINDOW")
     waves = _waves(frame, frame, bins)
@@ -94,15 +84,15 @@ def _replace_stft(edit: Edit, match: Match) -> None:
     parts = np.stack([waves.real, waves.imag], axis=-1)  # [samples, bins, 2]
     kernel = parts.reshape(frame, 1, 2 * bins).transpose(2, 1, 0).astype(np.float32)
     signal = (
-        _result(edit, "Unsqueeze", [x, _ints(edit, f"{stem}_axis", 1)], x)
+        write("Unsqueeze", x, write.ints(1))
         if len(x.shape or ()) == 2
-        else _result(edit, "Transpose", [x], x, perm=[0, 2, 1])
+        else write("Transpose", x, perm=[0, 2, 1])
     )
-    weights = edit.constant(f"{stem}_waves", np.ascontiguousarray(kernel))
+    weights = edit.constant(f"{write.stem}_waves", np.ascontiguousarray(kernel))
     step = int(match.array("STEP").item())
-    frames = _result(edit, "Conv", [signal, weights], x, strides=[step], kernel_shape=[frame])
-    turned = _result(edit, "Transpose", [frames], x, perm=[0, 2, 1])
-    edit.supersede(root, "Reshape", [turned, _ints(edit, f"{stem}_shape", 0, 0, bins, 2)])
+    frames = write("Conv", signal, weights, strides=[step], kernel_shape=[frame])
+    turned = write("Transpose", frames, perm=[0, 2, 1])
+    edit.supersede(root, "Reshape", [turned, write.ints(0, 0, bins, 2)])
 
 
 # -- DFT
@@ -136,8 +126,8 @@ def _refuse_dft(edit: Edit, match: Match) -> str | None:
 
 
 def _replace_dft(edit: Edit, match: Match) -> None:
-    root, x = match.root, match["x"]
-    shape, stem = x.shape or (), root.output.name
+    root, x, write = match.root, match["x"], Writer(edit, match.root)
+    shape = x.shape or ()
     rank, axis = len(shape), _axis(edit, match) % len(shape)
     samples, parts = shape[axis], shape[-1]
     assert isinstance(samples, int)
@@ -154,16 +144,16 @@ def _replace_dft(edit: Edit, match: Match) -> None:
     perm = [i for i in range(rank - 1) if i != axis] + [axis, rank - 1]
     kept = [0] * (rank - 2)
     if perm != list(range(rank)):
-        x = _result(edit, "Transpose", [x], x, perm=perm)
-    rows = _result(edit, "Reshape", [x, _ints(edit, f"{stem}_rows", *kept, samples * parts)], x)
+        x = write("Transpose", x, perm=perm)
+    rows = write("Reshape", x, write.ints(*kept, samples * parts))
     rows.shape = (*(shape[i] for i in perm[:-2]), samples * parts)
     flat = matrix.reshape(samples * parts, bins * 2).astype(np.float32)
-    product = _result(edit, "MatMul", [rows, edit.constant(f"{stem}_waves", flat)], x)
-    apart = _ints(edit, f"{stem}_shape", *kept, bins, 2)
+    product = write("MatMul", rows, edit.constant(f"{write.stem}_waves", flat))
+    apart = write.ints(*kept, bins, 2)
     if perm == list(range(rank)):
         edit.supersede(root, "Reshape", [product, apart])
     else:
-        pairs = _result(edit, "Reshape", [product, apart], x)
+        pairs = write("Reshape", product, apart)
         edit.supersede(root, "Transpose", [pairs], {"perm": [int(i) for i in np.argsort(perm)]})
 
 
