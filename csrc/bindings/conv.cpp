@@ -89,33 +89,22 @@ void place_anew(const PackedConvolution& k, int64_t batch, const std::vector<int
   placed.batch = batch;
 }
 
-struct Output {
-  py::array array;
-  DType dtype = DType::f32;
-};
-
-Output output_for(const Placement& place, int64_t filters, DType dtype, py::handle out) {
+py::array output_for(const Placement& place, int64_t filters, DType dtype, py::handle out) {
   std::vector<py::ssize_t> shape{place.batch};
   for (int i = 3 - place.window.rank; i < 3; ++i) shape.push_back(place.out[i]);
   shape.push_back(filters);
-  Output y;
-  y.dtype = dtype;
   const py::dtype wanted(dtype_name(dtype));
-  if (out.is_none()) {
-    y.array = py::array(wanted, shape);
-    return y;
+  if (out.is_none()) return py::array(wanted, shape);
+  py::array y = need_array("qconv", "out", out);
+  if (!y.dtype().equal(wanted)) {
+    throw py::type_error("qconv: out has dtype " + dtype_of(y) + ", wanted " + dtype_name(dtype));
   }
-  y.array = need_array("qconv", "out", out);
-  if (!y.array.dtype().equal(wanted)) {
-    throw py::type_error("qconv: out has dtype " + dtype_of(y.array) + ", wanted " +
-                         dtype_name(dtype));
-  }
-  if (std::vector<py::ssize_t>(y.array.shape(), y.array.shape() + y.array.ndim()) != shape) {
-    refuse("qconv: out has shape " + shape_of(y.array) + ", wanted " +
+  if (std::vector<py::ssize_t>(y.shape(), y.shape() + y.ndim()) != shape) {
+    refuse("qconv: out has shape " + shape_of(y) + ", wanted " +
            py::str(py::tuple(py::cast(shape))).cast<std::string>());
   }
-  need_contiguous("qconv: out", y.array);
-  if (!y.array.writeable()) refuse("qconv: out is read-only");
+  need_contiguous("qconv: out", y);
+  if (!y.writeable()) refuse("qconv: out is read-only");
   return y;
 }
 
@@ -200,9 +189,9 @@ py::array qconv(const py::array& x, PackedConvolution& k, std::optional<double> 
   const Layer layer = layer_of(k, type, x_scale, x_zero, y_scale, y_zero, y_dtype, activation);
   const std::vector<int64_t> spatial(x.shape() + 1, x.shape() + 1 + rank);
   const Placement placement = place(k.conv.window, x.shape(0), spatial.data());
-  const Output y = output_for(placement, k.conv.filters, x_scale ? layer.y_dtype : DType::s32, out);
-  if (!out.is_none() && overlap(y.array, x)) refuse("qconv: out shares memory with x");
-  void* data = const_cast<void*>(y.array.data());
+  py::array y = output_for(placement, k.conv.filters, x_scale ? layer.y_dtype : DType::s32, out);
+  if (!out.is_none() && overlap(y, x)) refuse("qconv: out shares memory with x");
+  void* data = const_cast<void*>(y.data());
   Tensor input;
   input.dtype = type == Type::s8 ? DType::s8 : DType::u8;
   input.data = const_cast<void*>(x.data());
@@ -219,7 +208,7 @@ py::array qconv(const py::array& x, PackedConvolution& k, std::optional<double> 
   } else {
     run_sums(k, layer, placed, input, data, pool.get());
   }
-  return y.array;
+  return y;
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ import numpy as np
 from pycompress.graph.apply import apply_rules
 from pycompress.graph.edit import edit_everywhere
 from pycompress.graph.pattern import Match, Rule
-from pycompress.graph.rules.contrib import Writer
+from pycompress.graph.rules.writer import Writer
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit

@@ -6,13 +6,14 @@ A file that went through it (``onnxruntime.transformers.optimizer``, optimum, or
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pycompress.graph.activations import GELU, GELU_TANH, Activation
-from pycompress.graph.ir import PRESET, Node, Value
+from pycompress.graph.activations import GELU, GELU_TANH
+from pycompress.graph.ir import Value
 from pycompress.graph.pattern import Match, Rule
+from pycompress.graph.rules.writer import Writer
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
@@ -20,53 +21,6 @@ if TYPE_CHECKING:
 MS = "com.microsoft."
 _FLOAT32 = np.dtype(np.float32)
 _INT32, _INT64 = np.dtype(np.int32), np.dtype(np.int64)
-
-
-class Writer:
-    """Adds nodes in front of the one that is replaced.
-
-    Parameters
-    ----------
-    edit : Edit
-    root : Node
-        Whose output's name the new values are named after.
-    """
-
-    def __init__(self, edit: Edit, root: Node) -> None:
-        self.edit, self.root, self.stem = edit, root, root.outputs[0].name
-
-    def __call__(
-        self,
-        op: str,
-        *inputs: Value | None,
-        dtype: np.dtype[Any] | None = _FLOAT32,
-        domain: str = "",
-        **attrs: Any,  # noqa: ANN401
-    ) -> Value:
-        """Add a node, and return its output."""
-        out = Value(self.edit.names.fresh(f"{self.stem}_{op.lower()}"), dtype)
-        name = self.edit.names.fresh(f"{self.root.name or self.stem}_{op}")
-        return self.edit.add(Node(op, list(inputs), [out], attrs, domain, name)).output
-
-    def ints(self, *values: int) -> Value:
-        """Return a constant list of int64."""
-        return self.edit.constant(f"{self.stem}_ints", np.array(values, np.int64))
-
-    def number(self, value: float) -> Value:
-        """Return a constant float32."""
-        return self.edit.constant(f"{self.stem}_number", np.array(value, np.float32))
-
-    def activation(self, activation: Activation, x: Value) -> Value:
-        """Add an activation of a preset format."""
-        attrs: dict[str, Any] = activation.attrs()
-        return self("activation", x, domain=PRESET, **attrs)
-
-    def take_over(self, output: int, value: Value) -> None:
-        """Let `value` be what the replaced node computed."""
-        if output < len(self.root.outputs):
-            old = self.root.outputs[output]
-            value.shape = old.shape if value.shape is None else value.shape
-            self.edit.replace(old, value)
 
 
 def refuse_types(edit: Edit, match: Match) -> str | None:
@@ -114,16 +68,19 @@ def _refuse_skip(edit: Edit, match: Match) -> str | None:
     return refuse_types(edit, match)
 
 
+def _normed(write: Writer, x: Value, gamma: Value, beta: Value | None) -> Value:
+    """Add the LayerNormalization that ends the operator, over the last axis."""
+    epsilon = write.root.attrs.get("epsilon", 1e-12)
+    return write("LayerNormalization", x, gamma, beta, axis=-1, epsilon=epsilon)
+
+
 def _skip_norm(edit: Edit, match: Match) -> None:
-    root, write = match.root, Writer(edit, match.root)
+    write = Writer(edit, match.root)
     total = write("Add", match["x"], match["skip"])
     if match.get("bias") is not None:
         total = write("Add", total, match["bias"])
     total.shape = match["x"].shape or match["skip"].shape
-    epsilon = root.attrs.get("epsilon", 1e-12)
-    normed = write(
-        "LayerNormalization", total, match["gamma"], match.get("beta"), axis=-1, epsilon=epsilon
-    )
+    normed = _normed(write, total, match["gamma"], match.get("beta"))
     normed.shape = total.shape
     write.take_over(3, total)
     write.take_over(0, normed)
@@ -137,7 +94,7 @@ def _refuse_embedding(edit: Edit, match: Match) -> str | None:
 
 
 def _embedding(edit: Edit, match: Match) -> None:
-    root, write, ids = match.root, Writer(edit, match.root), match["ids"]
+    write, ids = Writer(edit, match.root), match["ids"]
     total = write("Gather", match["words"], ids, axis=0)
     if match.get("position_ids") is not None:
         places = write("Gather", match["positions"], match["position_ids"], axis=0)
@@ -149,10 +106,7 @@ def _embedding(edit: Edit, match: Match) -> None:
         total = write(
             "Add", total, write("Gather", match["segments"], match["segment_ids"], axis=0)
         )
-    epsilon = root.attrs.get("epsilon", 1e-12)
-    normed = write(
-        "LayerNormalization", total, match["GAMMA"], match["beta"], axis=-1, epsilon=epsilon
-    )
+    normed = _normed(write, total, match["GAMMA"], match["beta"])
     if match.get("mask") is not None:
         lengths = write("ReduceSum", match["mask"], write.ints(1), dtype=_INT32, keepdims=0)
     else:

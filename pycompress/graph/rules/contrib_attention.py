@@ -8,7 +8,8 @@ import numpy as np
 
 from pycompress.graph.ir import Node, Value
 from pycompress.graph.pattern import Match, Rule
-from pycompress.graph.rules.contrib import MS, Writer, refuse_types
+from pycompress.graph.rules.contrib import MS, refuse_types
+from pycompress.graph.rules.writer import Writer
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit

@@ -14,6 +14,7 @@ import numpy as np
 from pycompress.graph.expand import DYNAMIC
 from pycompress.graph.ir import Node, Quantized, Value
 from pycompress.graph.pattern import Match, Rule
+from pycompress.graph.rules.writer import Writer
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
@@ -53,14 +54,9 @@ def _state(edit: Edit, match: Match, name: str, direction: int, directions: int)
     state = match.get(name)
     if state is None or directions == 1:
         return state
-    bounds = [
-        edit.constant(f"{state.name}_{i}", np.array([i], np.int64))
-        for i in (direction, direction + 1, 0)
-    ]
-    part = Value(edit.names.fresh(f"{state.name}_{direction}"), state.dtype)
-    return edit.add(
-        Node("Slice", [state, *bounds], [part], name=edit.names.fresh(part.name))
-    ).output
+    write = Writer(edit, match.root)
+    bounds = (write.ints(direction), write.ints(direction + 1), write.ints(0))
+    return write("Slice", state, *bounds, dtype=state.dtype)
 
 
 def _lstm(edit: Edit, match: Match, direction: int, outputs: list[Value]) -> Node:
