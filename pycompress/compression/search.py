@@ -28,6 +28,7 @@ from pycompress.convert import (
     signal_to_noise,
     verify,
     wanted_moments,
+    watched_sizes,
 )
 from pycompress.convert.rounding import MEMORY
 from pycompress.report.report import Calibrated
@@ -35,7 +36,7 @@ from pycompress.report.views import Alternative, RangeView, range_views
 
 if TYPE_CHECKING:
     from pycompress.calibration import Feed, Moments, Range, RangeMethod
-    from pycompress.convert import Layer, Metric, NodeError
+    from pycompress.convert import Layer, Metric, NodeError, Shapes
     from pycompress.graph import Graph
 
 Tell: TypeAlias = Callable[[str], None]
@@ -44,10 +45,13 @@ Tell: TypeAlias = Callable[[str], None]
 ERROR_FEEDS = 4
 """Held-back feeds that signal to noise is measured on."""
 
-FASTER = 0.9
-"""Another way is taken for being faster when it needs no more than this share of the time."""
+LESS_WORK = 0.9
+"""Another way is taken when it is no more than this share of the work."""
 
-GAIN = 0.99
+DOUBTED = 1.5
+"""Less work that takes this many times as long here is not taken for less."""
+
+GAIN = 0.95
 """Nodes go back to float when the whole then needs no more than this share of the time."""
 
 
@@ -210,10 +214,17 @@ class Search:
         first = kept[0]
         if len(kept) > 1:
             measure(kept, self._feed)
-            first = min(kept, key=lambda way: way.ms * (FASTER if way is kept[0] else 1.0))
+            first = min(
+                kept, key=lambda way: self._work(way) * (LESS_WORK if way is first else 1.0)
+            )
+            first = min(kept, key=lambda way: way.ms * (1.0 if way is first else DOUBTED))
         if first is not kept[0]:
-            self.notes.append("every layer finds its ranges at run time: that is faster here")
+            self.notes.append("every layer finds its ranges at run time: that is less work")
         return self._never_slower(first)
+
+    def _work(self, way: Way) -> float:
+        """Return the work of a way's nodes, by which ways are chosen: it is no matter of luck."""
+        return 0.0 if self.budget.costs is None else self.budget.costs.work_of(self._plan(way))
 
     def _look_at_ways(self) -> None:
         others: tuple[Mode, ...] = ("weights", "dynamic", "static")
@@ -227,8 +238,17 @@ class Search:
         self.ways += seen[1:]
         measure([*self.ways, self._wish], self._feed, nodes=True)
         self.budget.costs = costs(
-            self.budget.graph, [self.ways[0], self._wish, *self.ways[1:]], self._plan(self._wish)
+            self.budget.graph,
+            [self.ways[0], self._wish, *self.ways[1:]],
+            self._plan(self._wish),
+            self._shapes(),
         )
+
+    def _shapes(self) -> Shapes:
+        """Return the shapes that values have in a run on the first feed."""
+        names = watched_sizes(self.budget.graph, self._plan(self._wish))
+        run = run_to(self.budget.graph, names)
+        return {name: found.shape for name, found in zip(names, run(self._feed), strict=True)}
 
     def _way(self, name: str, plan: Plan) -> Way:
         graph = self.budget.carried_out(plan)

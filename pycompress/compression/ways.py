@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pycompress.convert import Costs, weight_bytes
+from pycompress.convert import Costs, weight_bytes, work_of
 from pycompress.report.ledger import stored_bytes
 from pycompress.report.views import Alternative
 from pycompress.runtime import InferenceSession
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pycompress.calibration import Feed
-    from pycompress.convert import Plan, Precision, Verdict
+    from pycompress.convert import Plan, Precision, Shapes, Verdict
     from pycompress.graph import Graph
 
 ROUNDS = 7
@@ -82,8 +82,8 @@ def measure(ways: Sequence[Way], feed: Feed, *, nodes: bool = False) -> None:
             way.ms = min(way.ms, (time.thread_time() - start) * 1e3)
 
 
-def costs(graph: Graph, ways: Sequence[Way], plan: Plan) -> Costs:
-    """Return what nodes cost, from the ways in which they were measured.
+def costs(graph: Graph, ways: Sequence[Way], plan: Plan, shapes: Shapes) -> Costs:
+    """Return what nodes cost: by their sizes, and from the ways in which they were measured.
 
     The first way is the float model. Where a precision was measured twice the faster time counts.
     """
@@ -94,7 +94,8 @@ def costs(graph: Graph, ways: Sequence[Way], plan: Plan) -> Costs:
             if choice.node in way.by_node:
                 taken = way.by_node[choice.node]
                 ms[choice.key, precision] = min(ms.get((choice.key, precision), taken), taken)
-    return Costs(ms, weight_bytes(graph, plan), ways[0].ms, constant_bytes(graph))
+    work = work_of(graph, plan, shapes)
+    return Costs(work, ms, weight_bytes(graph, plan), constant_bytes(graph))
 
 
 def shown(ways: Sequence[Way], chosen: Way) -> tuple[Alternative, ...]:

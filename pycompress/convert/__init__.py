@@ -12,6 +12,7 @@ from pycompress.convert.plan import MODES, Choice, Mode, Plan, PlanError, Precis
 from pycompress.convert.rounding import Layer, round_rows, wanted_moments
 from pycompress.convert.verify import ConversionError, verify
 from pycompress.convert.weights import quantize_table, quantize_weight
+from pycompress.convert.work import Shapes, watched_sizes, work_of
 
 __all__ = [
     "MODES",
@@ -34,6 +35,7 @@ __all__ = [
     "Plan",
     "PlanError",
     "Precision",
+    "Shapes",
     "Verdict",
     "WeightCache",
     "agreement",
@@ -52,6 +54,8 @@ __all__ = [
     "signal_to_noise",
     "verify",
     "wanted_moments",
+    "watched_sizes",
     "weight_bytes",
     "wilson",
+    "work_of",
 ]

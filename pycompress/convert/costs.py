@@ -1,4 +1,4 @@
-"""What a node costs in each precision, in time on this machine and in bytes."""
+"""What a node costs in each precision: work by its size, time on this machine, and bytes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from pycompress.convert.plan import Choice, Plan, Precision, weights_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pycompress.convert.work import Work
     from pycompress.graph.ir import Graph
 
-SLOWER = 1.1
-"""A node that takes this many times as long as in float is slower: less is noise."""
+SLOWER = 1.5
+"""A node that takes this many times as long as in float is slower: less may be noise, and the same
+model and data shall give the same file."""
 
 NOTICEABLE = 0.01
 """Share of the bytes of all constants below which a node does not shrink the file noticeably."""
@@ -27,34 +29,40 @@ LEAST_PRICE = 1e-3
 
 @dataclass(frozen=True)
 class Costs:
-    """Time and bytes of each node of a plan.
+    """Work, time and bytes of each node of a plan.
 
     Attributes
     ----------
+    work : dict of float by (key, precision)
+        By `work_of`: what is decided by it is decided alike in every run.
     ms : dict of float by (key, precision)
         Of one run on one thread, where it was measured.
     bytes : dict of int by (key, precision)
         Of the weights.
-    whole_ms : float
-        Of one run of the float model.
     whole_bytes : int
         Of all constants of the float model.
     """
 
+    work: Work
     ms: Mapping[tuple[str, Precision], float]
     bytes: Mapping[tuple[str, Precision], int]
-    whole_ms: float
     whole_bytes: int
 
     def price(self, before: Choice, after: Choice) -> float:
-        """Return what a move costs: the share of the time plus the share of the bytes it adds."""
-        times = [self.ms.get((c.key, c.precision)) for c in (before, after)]
+        """Return what a move costs: the share of the work plus the share of the bytes it adds."""
+        works = [self.work.get((c.key, c.precision), 0.0) for c in (before, after)]
         sizes = [self.bytes.get((c.key, c.precision), 0) for c in (before, after)]
-        slower = 0.0
-        if times[0] is not None and times[1] is not None:
-            slower = max(0.0, times[1] - times[0]) / max(self.whole_ms, 1e-6)
+        slower = max(0.0, works[1] - works[0]) / max(self._whole_work, 1.0)
         larger = max(0, sizes[1] - sizes[0]) / max(self.whole_bytes, 1)
         return slower + larger + LEAST_PRICE
+
+    @property
+    def _whole_work(self) -> float:
+        return sum(ns for (_, precision), ns in self.work.items() if precision == "float")
+
+    def work_of(self, plan: Plan) -> float:
+        """Return the work of all planned nodes, in nominal ns."""
+        return sum(self.work.get((c.key, c.precision), 0.0) for c in plan)
 
     def not_worth_it(self, plan: Plan) -> list[Choice]:
         """Return float choices for nodes that integers neither speed up nor shrink noticeably."""

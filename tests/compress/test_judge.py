@@ -104,26 +104,27 @@ def choice(precision, key="a"):
 
 def costs(static_ms, saved=300, whole=100_000):
     return Costs(
+        {("a", "static"): 500.0, ("a", "weights"): 1e3, ("a", "float"): 1e3, ("b", "float"): 9e3},
         {("a", "static"): static_ms, ("a", "float"): 1.0, ("a", "weights"): 1.0},
         {("a", "static"): 100, ("a", "weights"): 100, ("a", "float"): 100 + saved},
-        10.0,
         whole,
     )
 
 
 def test_a_node_stays_in_float_if_integers_are_slower_and_save_little():
     plan = Plan({"a": choice("static")})
-    (kept,) = costs(1.5).not_worth_it(plan)
+    (kept,) = costs(2.5).not_worth_it(plan)
     assert kept.precision == "float"
-    assert "takes 1.5 ms and float 1, and would save only 300 bytes" in kept.reason
-    assert costs(1.05).not_worth_it(plan) == []
-    assert costs(1.5, saved=2000).not_worth_it(plan) == []
-    assert costs(1.5).not_worth_it(Plan({"a": choice("float")})) == []
-    assert costs(1.5).not_worth_it(Plan({"a": choice("dynamic")})) == []  # never timed
+    assert "takes 2.5 ms and float 1, and would save only 300 bytes" in kept.reason
+    assert costs(1.4).not_worth_it(plan) == []  # may be noise
+    assert costs(2.5, saved=2000).not_worth_it(plan) == []
+    assert costs(2.5).not_worth_it(Plan({"a": choice("float")})) == []
+    assert costs(2.5).not_worth_it(Plan({"a": choice("dynamic")})) == []  # never timed
 
 
-def test_a_move_costs_time_and_bytes():
-    table = costs(0.5, saved=10_000)
+@pytest.mark.parametrize("measured", [0.1, 7.0])
+def test_a_move_costs_work_and_bytes_whatever_was_measured(measured):
+    table = costs(measured, saved=10_000)
     to_weights = table.price(choice("static"), choice("weights"))
     to_float = table.price(choice("static"), choice("float"))
     assert to_weights == pytest.approx(0.05 + 1e-3)
