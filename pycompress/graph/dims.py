@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache, reduce
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _OFFSET = re.compile(r"(.+?)([+-]\d+)")
 
 
+@lru_cache(maxsize=1024)
 def plus(dim: Dim, number: int) -> Dim:
     """Return ``dim + number``."""
     if dim is None or number == 0:
@@ -79,19 +81,23 @@ def broadcast(*shapes: Shape | None) -> Shape | None:
     """Return the shape that tensors of these shapes are broadcast to (NumPy's rule)."""
     if None in shapes or not shapes:
         return None
-    known = [s for s in shapes if s is not None]
-    if all(s == known[0] for s in known):
-        return tuple(known[0])
-    rank = max(map(len, known))
-    padded = [(1,) * (rank - len(s)) + tuple(s) for s in known]
-    return tuple(_joined(column) for column in zip(*padded, strict=True))
+    first, *others = (tuple(s) for s in shapes if s is not None)
+    return reduce(_broadcast, others, first)
 
 
-def _joined(dims: Sequence[Dim]) -> Dim:
-    unlike_one = [d for d in dict.fromkeys(dims) if d != 1]
-    if not unlike_one:
-        return 1
-    sizes = [d for d in unlike_one if isinstance(d, int)]
-    if sizes:  # a name beside a number above one can only be that number, or one
-        return sizes[0]
-    return unlike_one[0] if len(unlike_one) == 1 else None
+def _broadcast(a: Shape, b: Shape) -> Shape:
+    if a == b or not b:
+        return a
+    if len(a) < len(b):
+        a, b = b, a
+    apart = len(a) - len(b)
+    return (*a[:apart], *map(_joined, a[apart:], b))
+
+
+def _joined(a: Dim, b: Dim) -> Dim:
+    if b in {a, 1}:
+        return a
+    # a name beside a number above one can only be that number, or one
+    if a == 1 or (isinstance(b, int) and not isinstance(a, int)):
+        return b
+    return a if isinstance(a, int) else None

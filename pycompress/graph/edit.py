@@ -75,7 +75,7 @@ class Edit:
     def shapes(self) -> Shapes:
         """Return the shapes of the graph as it was when its nodes were last written back."""
         if self._shapes is None or self._shapes[0] != self.version:
-            self._shapes = self.version, infer_shapes(self.graph)
+            self._shapes = self.version, infer_shapes(self.graph, again=True)
         return self._shapes[1]
 
     def is_output(self, value: Value) -> bool:

@@ -65,7 +65,7 @@ def to_formats(graph: Graph, *, in_place: bool = False) -> Rewrite:
 
     def change(edit: Edit) -> None:
         if edit.version:  # shapes and types of what the operators of other domains have become
-            infer_shapes(edit.graph)
+            infer_shapes(edit.graph, again=True)
             infer_types(edit.graph)
         for stage in FORMAT_STAGES:
             apply_rules(edit, stage)
@@ -73,7 +73,7 @@ def to_formats(graph: Graph, *, in_place: bool = False) -> Rewrite:
         refused.update(edit.refused)
 
     edits = edit_everywhere(graph, _unify, change)
-    infer_shapes(graph)
+    infer_shapes(graph, again=True)
     nodes = [n for edit in edits for n in edit.graph.nodes]
     return Rewrite(graph, [_decision(n, refused) for n in nodes])
 

@@ -14,6 +14,7 @@ from pycompress.graph.dims import (
     quotient,
     times,
 )
+from pycompress.graph.shape_rules_several import SEVERAL
 
 if TYPE_CHECKING:
     from pycompress.graph.ir import Dim, Node, Shape
@@ -27,10 +28,9 @@ Rule: TypeAlias = Callable[["Shapes", "Node"], "Shape | None"]
 def outputs(shapes: Shapes, node: Node) -> list[Shape | None]:
     """Return the shapes of a node's outputs; none, or None, where nothing is known."""
     name = node.op if node.domain == "" else f"{node.domain}.{node.op}"
-    if name == "Split":
-        return _split(shapes, node)
-    if name == "DynamicQuantizeLinear":
-        return [shapes.shape(node.input(0)), (), ()]
+    several = SEVERAL.get(name)
+    if several is not None:
+        return several(shapes, node)
     rule = _RULES.get(name)
     return [] if rule is None else [rule(shapes, node)]
 
@@ -261,27 +261,30 @@ def _resize(shapes: Shapes, node: Node) -> Shape | None:
 
 
 def _constant_of_shape(shapes: Shapes, node: Node) -> Shape | None:
-    return shapes.content(node.input(0))
+    content, sizes = shapes.content(node.input(0)), shapes.shape(node.input(0))
+    if content is None and sizes and isinstance(sizes[0], int):
+        return (None,) * sizes[0]
+    return content
 
 
 def _shape(shapes: Shapes, node: Node) -> Shape | None:
     x = shapes.shape(node.input(0))
     if x is None:
-        return None
+        return (None,)
     return (len(x[node.attrs.get("start", 0) : node.attrs.get("end")]),)
 
 
-def _split(shapes: Shapes, node: Node) -> list[Shape | None]:
-    x, sizes = shapes.shape(node.input(0)), shapes.content(node.input(1))
+def _arg(shapes: Shapes, node: Node) -> Shape | None:
+    x = shapes.shape(node.input(0))
     if x is None:
-        return []
+        return None
     axis = node.attrs.get("axis", 0) % len(x)
-    count = len(node.outputs)
-    if node.input(1) is None:
-        whole = x[axis]
-        even = isinstance(whole, int) and whole % count == 0
-        sizes = (whole // count if isinstance(whole, int) and even else None,) * count
-    return [(*x[:axis], size, *x[axis + 1 :]) for size in sizes or [None] * count]
+    return (*x[:axis], *[1] * int(node.attrs.get("keepdims", 1)), *x[axis + 1 :])
+
+
+def _range(shapes: Shapes, node: Node) -> Shape | None:
+    start, limit, delta = (shapes.content(v) for v in node.inputs)
+    return limit if start == (0,) and delta == (1,) and limit is not None else (None,)
 
 
 _SAME = [
@@ -355,6 +358,9 @@ _BROADCAST = [
 ]
 _REDUCTIONS = ["L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare"]
 
+MAY_DIFFER = frozenset((*_BROADCAST, "If", "Concat"))
+"""Operators of two known shapes that may give one that is not: sizes of different names meet."""
+
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(_SAME, _same),
     **dict.fromkeys(_BROADCAST, _broadcast),
@@ -380,4 +386,7 @@ _RULES: dict[str, Rule] = {
     "Resize": _resize,
     "ConstantOfShape": _constant_of_shape,
     "Shape": _shape,
+    "Size": lambda *_: (),
+    **dict.fromkeys(("ArgMax", "ArgMin"), _arg),
+    "Range": _range,
 }

@@ -12,20 +12,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pycompress.graph import shape_rules, size_rules
-from pycompress.graph.ir import Value
 
 if TYPE_CHECKING:
-    from pycompress.graph.ir import Dim, Graph, Node, Shape
+    from pycompress.graph.ir import Dim, Graph, Node, Shape, Value
 
 _LARGEST_CONTENT = 16  # more than any tensor has axes
+_MADE_UP = "unk__"  # how names begin that ONNX shape inference gives to sizes it knows nothing of
 
 
 class Shapes:
-    """What is known about shapes, and about the contents of values that hold sizes."""
+    """What is known about shapes, and about the contents of values that hold sizes.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    again : bool
+        The values have what an earlier pass found: what is settled is taken from them.
+    """
+
+    def __init__(self, *, again: bool = False) -> None:
+        self._again = again
         self._shapes: dict[Value, Shape] = {}
         self._contents: dict[Value, tuple[Dim, ...]] = {}
+        self._declared: dict[Value, Shape | None] = {}
+        self._names = 0
 
     def shape(self, value: Value | None) -> Shape | None:
         """Return a value's shape; names stand for sizes that are not fixed."""
@@ -44,14 +53,62 @@ class Shapes:
             return tuple(value.const.ravel().tolist()) if small else None
         return self._contents.get(value)
 
-    def start(self, value: Value) -> None:
-        """Give each unknown dimension of a graph input a name of its own."""
-        if value.shape is not None:
-            names = (f"{value.name}.{i}" if d is None else d for i, d in enumerate(value.shape))
-            self._shapes[value] = tuple(names)
+    def begin(self, graph: Graph) -> None:
+        """Give unknown dimensions of the inputs names of their own; note what outputs declare."""
+        for value in graph.inputs:
+            if value.shape is not None:
+                names = (f"{value.name}.{i}" if d is None else d for i, d in enumerate(value.shape))
+                self._shapes[value] = tuple(names)
+        self._declared.update((v, v.shape) for v in graph.outputs)
+
+    def end(self, graph: Graph) -> None:
+        """Let outputs keep what they declare, with the numbers that were found where they don't."""
+        for value in graph.outputs:
+            declared = self._declared[value]
+            if declared is not None:
+                found = self._shapes.get(value, declared)
+                value.shape = _filled(declared, found)
 
     def visit(self, node: Node) -> None:
         """Work out the shapes of a node's outputs, and write them into the values."""
+        if not self._again or not all(map(self._is_settled, node.outputs)):
+            self._infer(node)
+        if node.op in size_rules.OPS and not node.domain:
+            content = size_rules.content(self, node)
+            if content is not None and len(content) <= _LARGEST_CONTENT:
+                self._contents[node.output] = content
+
+    def is_explained(self, node: Node) -> bool:
+        """Tell whether what is not known of a node's results follows from what it reads.
+
+        Sizes that are not known get names of their own.
+        """
+        whole = True
+        for value in node.outputs:
+            shape = self.shape(value)
+            if shape is None:
+                whole = False
+            elif None in shape:
+                whole = False
+                self._shapes[value] = value.shape = tuple(map(self._named, shape))
+        return (
+            whole or node.op in shape_rules.MAY_DIFFER or not all(map(self._is_plain, node.inputs))
+        )
+
+    def _named(self, dim: Dim) -> Dim:
+        self._names += dim is None
+        return f"{_MADE_UP}{self._names}" if dim is None else dim
+
+    def _is_plain(self, value: Value | None) -> bool:
+        """Tell whether shape and, of integers, content is known."""
+        shape = self.shape(value)
+        if value is None or value.const is not None:
+            return True
+        if value.dtype is not None and value.dtype.kind in "iu" and self.content(value) is None:
+            return False
+        return shape is not None and not any(map(_is_made_up, shape))
+
+    def _infer(self, node: Node) -> None:
         try:
             found = shape_rules.outputs(self, node)
         except (IndexError, KeyError, TypeError, ValueError):
@@ -59,10 +116,17 @@ class Shapes:
         for value, shape in zip(node.outputs, found, strict=False):
             if shape is not None:
                 self._shapes[value] = value.shape = _merged(shape, value.shape)
-        if node.op in size_rules.OPS and not node.domain:
-            content = size_rules.content(self, node)
-            if content is not None and len(content) <= _LARGEST_CONTENT:
-                self._contents[node.output] = content
+
+    def _is_settled(self, value: Value) -> bool:
+        """Tell whether there is nothing more to find out."""
+        shape = value.shape
+        if shape is None or value in self._declared:
+            return False
+        return not any(map(_is_made_up, shape))
+
+
+def _is_made_up(dim: Dim) -> bool:
+    return dim is None or (type(dim) is str and _MADE_UP in dim)
 
 
 def _merged(found: Shape, declared: Shape | None) -> Shape:
@@ -73,14 +137,25 @@ def _merged(found: Shape, declared: Shape | None) -> Shape:
     return tuple(d if isinstance(d, int) or f is None else f for f, d in pairs)
 
 
-def infer_shapes(graph: Graph) -> Shapes:
-    """Fill in the shapes of a graph's values; outputs keep what they declare."""
-    shapes = Shapes()
-    declared = {v: v.shape for v in graph.outputs}
-    for value in graph.inputs:
-        shapes.start(value)
+def _filled(declared: Shape, found: Shape) -> Shape:
+    if len(declared) != len(found):
+        return declared
+    pairs = zip(declared, found, strict=True)
+    return tuple(f if isinstance(f, int) and not isinstance(d, int) else d for d, f in pairs)
+
+
+def infer_shapes(graph: Graph, *, again: bool = False) -> Shapes:
+    """Fill in the shapes of a graph's values; outputs keep what they declare.
+
+    Parameters
+    ----------
+    graph : Graph
+    again : bool
+        It was done before, when less was constant.
+    """
+    shapes = Shapes(again=again)
+    shapes.begin(graph)
     for node in graph.nodes:
         shapes.visit(node)
-    for value, shape in declared.items():
-        value.shape = shape if shape is not None else value.shape
+    shapes.end(graph)
     return shapes

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pycompress.graph.ir import Graph, Node, Value
+    from pycompress.graph.ir import Graph, Node
 
     Rule = Callable[[Node], "np.dtype[Any] | None"]
 
@@ -22,7 +22,7 @@ _SAME = (
     *("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2"),
     *("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"),
     *("MatMul", "Gemm", "Flatten", "Transpose", "Reshape", "Concat", "Gather", "Unsqueeze"),
-    *("Squeeze", "Expand", "Slice", "Pad", "Resize", "Split"),
+    *("Squeeze", "Expand", "Slice", "Pad", "Resize", "Split", "Range", "LSTM", "GRU", "RNN"),
 )
 _BOOL = ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
 
@@ -48,20 +48,42 @@ def _quantized(node: Node) -> np.dtype[Any] | None:
 
 
 def _cast(node: Node) -> np.dtype[Any] | None:
+    code = int(node.attrs["to"])
+    if code in _CODES:
+        return _CODES[code]
     from onnx import helper
 
-    return np.dtype(helper.tensor_dtype_to_np_dtype(int(node.attrs["to"])))
+    return np.dtype(helper.tensor_dtype_to_np_dtype(code))
+
+
+def _filled(node: Node) -> np.dtype[Any] | None:
+    fill = node.attrs.get("value")
+    return np.dtype(np.float32) if fill is None else fill.dtype
 
 
 def _dequantized(node: Node) -> np.dtype[Any] | None:
     return None if "output_dtype" in node.attrs else _of(1)(node)
 
 
+_CODES = {
+    code: np.dtype(name)
+    for code, name in enumerate(
+        (
+            *("float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "", "bool"),
+            *("float16", "float64", "uint32", "uint64"),
+        ),
+        start=1,
+    )
+    if name  # 8 are strings
+}
+"""The element types that NumPy has, by the numbers of onnx.proto."""
+
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(_SAME, _of(0)),
     **dict.fromkeys(_BOOL, _always(np.bool_)),
     **dict.fromkeys(("MatMulInteger", "ConvInteger"), _always(np.int32)),
-    "Shape": _always(np.int64),
+    **dict.fromkeys(("Shape", "Size", "ArgMax", "ArgMin"), _always(np.int64)),
+    "ConstantOfShape": _filled,
     "Where": _of(1),
     "QuantizeLinear": _quantized,
     "DequantizeLinear": _dequantized,
@@ -69,7 +91,7 @@ _RULES: dict[str, Rule] = {
     "DynamicQuantizeLinear": _always(np.uint8),
 }
 
-OPS = frozenset(_RULES)
+OPS = frozenset((*_RULES, "If"))
 """Standard operators whose outputs have the type that a rule here says."""
 
 _OTHERS: dict[str, tuple[np.dtype[Any], ...]] = {
@@ -82,18 +104,22 @@ _OTHERS: dict[str, tuple[np.dtype[Any], ...]] = {
 def infer_types(graph: Graph) -> None:
     """Fill in the element types that follow from the operators in `OPS`, in place."""
     for node in graph.nodes:
-        if node.op not in OPS or node.domain:
-            continue
-        dtype = _RULES[node.op](node)
-        others = _OTHERS.get(node.op) or (dtype,) * len(node.outputs)
-        for value, found in zip(node.outputs, (dtype, *others), strict=False):
-            value.dtype = found if value.dtype is None else value.dtype
+        infer_type(node)
 
 
-def is_complete(graph: Graph) -> bool:
-    """Tell whether type and every size of all values is known, by number or by name."""
-    return all(_is_known(v) for node in graph.nodes for v in node.outputs)
-
-
-def _is_known(value: Value) -> bool:
-    return value.dtype is not None and value.shape is not None and None not in value.shape
+def infer_type(node: Node) -> None:
+    """Fill in the element types of a node's outputs, where they follow from the operator."""
+    outputs = node.outputs
+    if node.op not in OPS or node.domain:
+        return
+    if node.op == "If":
+        for value, *results in zip(outputs, *(g.outputs for g in node.subgraphs()), strict=False):
+            value.dtype = results[0].dtype if value.dtype is None else value.dtype
+        return
+    dtype = _RULES[node.op](node)
+    if len(outputs) == 1:
+        outputs[0].dtype = dtype if outputs[0].dtype is None else outputs[0].dtype
+        return
+    others = _OTHERS.get(node.op) or (dtype,) * len(outputs)
+    for value, found in zip(outputs, (dtype, *others), strict=False):
+        value.dtype = found if value.dtype is None else value.dtype

@@ -11,7 +11,6 @@ from pycompress.graph.ir import Node, Value
 from pycompress.readers.errors import ModelError
 
 if TYPE_CHECKING:
-    from pycompress.graph.ir import Graph
     from pycompress.graph.names import Names
 
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 class Site:
     """A node that is being upgraded, and the nodes that come to stand around it."""
 
-    graph: Graph
     node: Node
     names: Names
     opset: int

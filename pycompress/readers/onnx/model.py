@@ -12,8 +12,8 @@ import onnx
 from google.protobuf.message import DecodeError, EncodeError
 from onnx import ModelProto
 
-from pycompress.graph.shapes import infer_shapes
-from pycompress.graph.types import OPS, infer_types, is_complete
+from pycompress.graph.shapes import Shapes
+from pycompress.graph.types import OPS, infer_type
 from pycompress.readers.errors import ModelError
 from pycompress.readers.onnx.build import build
 from pycompress.readers.onnx.infer import with_types
@@ -23,7 +23,7 @@ from pycompress.readers.onnx.upgrade import CANONICAL, upgrade
 from pycompress.readers.onnx.wire import without_big_tensors
 
 if TYPE_CHECKING:
-    from pycompress.graph.ir import Graph
+    from pycompress.graph.ir import Graph, Node
     from pycompress.readers.onnx.messages import Model
 
 _KNOWN = OPS | {"Constant"}
@@ -89,13 +89,13 @@ def _to_graph(file: np.ndarray, folder: Path | None) -> Graph:
         wanted = f"opsets {OPSETS.start} to {OPSETS.stop - 1} can be read"
         msg = f"the model is written in {found}; {wanted}"
         raise ModelError(msg)
-    graph = _read_alone(model, opsets, Tensors(message, file, folder))
+    graph = None
+    if all(not _domain(n.domain) and n.op in _KNOWN for n in model.graph.nodes):
+        graph = _read_alone(model, opsets, Tensors(message, file, folder))
     if graph is None:
         message = _bytes(with_types(_proto(message)))
         graph = build(parse(message), opsets, Tensors(message, file, folder))
-        if graph.opset < CANONICAL:
-            upgrade(graph)
-        infer_shapes(graph)
+        _settle(graph)
     return graph
 
 
@@ -115,18 +115,40 @@ def _bytes(proto: ModelProto) -> np.ndarray:
 
 
 def _read_alone(model: Model, opsets: dict[str, int], tensors: Tensors) -> Graph | None:
-    """Return the graph with types and shapes that are worked out here, None where some are missing.
+    """Return the graph with types and shapes worked out here; None where a rule is missing.
 
-    A file that `compress` wrote needs no more. Asking onnx costs a third of the time to read it:
-    the message goes there and back as bytes.
+    Most models need no more. Asking onnx costs as much again: the message goes there and back as
+    bytes.
     """
-    assert model.graph is not None
-    if opsets[""] < CANONICAL or any(n.domain or n.op not in _KNOWN for n in model.graph.nodes):
-        return None
     graph = build(model, opsets, tensors)
-    infer_types(graph)
-    infer_shapes(graph)
-    return graph if is_complete(graph) else None
+    try:
+        return graph if _settle(graph) else None
+    except ModelError:  # an old form that takes a rank to bring to a new one
+        return None
+
+
+def _settle(graph: Graph) -> bool:
+    """Bring the nodes to their form of today, and work out element types and shapes as they go.
+
+    Returns
+    -------
+    bool
+        Whether all that is not known of a node follows from what is not known of its inputs.
+    """
+    shapes = Shapes()
+    puzzles: list[Node] = []
+
+    def settle(node: Node) -> None:
+        infer_type(node)
+        shapes.visit(node)
+        typed = all(value.dtype is not None for value in node.outputs)
+        if not (shapes.is_explained(node) and typed):
+            puzzles.append(node)
+
+    shapes.begin(graph)
+    upgrade(graph, settle)
+    shapes.end(graph)
+    return not puzzles
 
 
 def _inline(proto: ModelProto) -> ModelProto:

@@ -16,7 +16,7 @@ from pycompress.readers.onnx import forms
 from pycompress.readers.onnx.forms import Site
 
 if TYPE_CHECKING:
-    from pycompress.graph.ir import Graph
+    from pycompress.graph.ir import Graph, Node
 
 CANONICAL = 18
 """The opset that older models are brought to."""
@@ -68,24 +68,36 @@ UPGRADES: dict[str, tuple[tuple[int, Upgrade], ...]] = {
 }
 
 
-def upgrade(graph: Graph) -> None:
-    """Rewrite the nodes of a graph of opset 6 to 17, subgraphs included, in the form of opset 18.
+def upgrade(graph: Graph, settle: Callable[[Node], None]) -> None:
+    """Rewrite the nodes of a graph, subgraphs included, in the form of opset 18.
 
-    The graph is changed in place: it is the reader's own.
+    Parameters
+    ----------
+    graph : Graph
+        Of opset 6 or later; it is changed in place: it is the reader's own.
+    settle : callable
+        Called with each node, in order, when it and all before it have their form. What becomes of
+        a node may depend on what is known of its inputs.
     """
-    _upgrade(graph, Names(graph))
+    _upgrade(graph, Names(graph, late=True), settle)
 
 
-def _upgrade(graph: Graph, names: Names) -> None:
-    nodes = graph.nodes
-    graph.nodes = []
-    for node in nodes:
+def _upgrade(graph: Graph, names: Names, settle: Callable[[Node], None]) -> None:
+    nodes: list[Node] = []
+    for node in graph.nodes:
         for sub in node.subgraphs():
-            _upgrade(sub, names)
-        site = Site(graph, node, names, graph.opset)
-        if node.domain == "":
-            for version, apply in UPGRADES.get(node.op, ()):
-                if graph.opset < version:
-                    apply(site)
-        graph.nodes += [*site.before, node, *site.after]
-    graph.opset = CANONICAL
+            _upgrade(sub, names, settle)
+        rows = () if node.domain else UPGRADES.get(node.op, ())
+        changes = [apply for version, apply in rows if graph.opset < version]
+        if not changes:
+            nodes.append(node)
+            settle(node)
+            continue
+        site = Site(node, names, graph.opset)
+        for apply in changes:
+            apply(site)
+        for part in (*site.before, node, *site.after):
+            nodes.append(part)
+            settle(part)
+    graph.nodes = nodes
+    graph.opset = max(graph.opset, CANONICAL)
