@@ -112,14 +112,14 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             "recurrent",
-            "LSTM or GRU over a sequence, w and r of shape (directions, gates * hidden, ...)",
+            "LSTM, GRU or RNN over a sequence, w and r of shape (directions, gates * hidden, ...)",
             ("x", "w", "r", "[bias]", "[lengths]", "[initial h]", "[initial c]"),
-            "LSTM and GRU",
-            (*_WEIGHT, "its bias is computed at run time", "it has peepholes", "its gates use ..."),
+            "LSTM, GRU and RNN",
+            (*_WEIGHT, "its bias is computed at run time", "it has peepholes"),
             weight=1,
             channel_axis=1,
             kernel="gemm, the rows of input and state quantized as they come; one call a sequence",
-            spelled="LSTM or GRU; the wish for integers at run time stands in the node's metadata",
+            spelled="LSTM, GRU or RNN; the wish for integers at run time is in the node's metadata",
         ),
         Format(
             "activation",

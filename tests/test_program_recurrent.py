@@ -1,4 +1,4 @@
-"""LSTM and GRU of the native program against their ONNX definitions in NumPy."""
+"""LSTM, GRU and RNN of the native program against their ONNX definitions in NumPy."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ def lstm_step(x, h, c, w, r, b, options):
     if options.get("clip"):
         gates = np.clip(gates, -options["clip"], options["clip"])
     i, o, f, g = (gates[:, k * n : (k + 1) * n] for k in range(4))
-    i, o, f = sigmoid(i), sigmoid(o), sigmoid(f)
+    p = options.get("peepholes", np.zeros(3 * n))
+    i, f = sigmoid(i + p[:n] * c), sigmoid(f + p[2 * n :] * c)
     f = 1 - i if options.get("input_forget") else f
     c = f * c + i * np.tanh(g)
-    return o * np.tanh(c), c
+    return sigmoid(o + p[n : 2 * n] * c) * np.tanh(c), c
 
 
 def gru_step(x, h, c, w, r, b, options):
@@ -42,6 +43,33 @@ def gru_step(x, h, c, w, r, b, options):
     else:
         g = np.tanh(x @ wh.T + bh + (reset * h) @ rh.T + ch)
     return (1 - z) * g + z * h, c
+
+
+def rnn_step(x, h, c, w, r, b, options):
+    n = h.shape[1]
+    return activation(options, np.tanh)(x @ w.T + h @ r.T + b[:n] + b[n:]), c
+
+
+def activation(options, otherwise):
+    """Return the function that RNN's attributes ask for, from the standard's table of equations."""
+    a, b = options.get("activation_alpha", [None])[0], options.get("activation_beta", [None])[0]
+
+    def given(value, default):
+        return default if value is None else value
+
+    return {
+        None: otherwise,
+        "Relu": lambda x: np.maximum(x, 0),
+        "Sigmoid": sigmoid,
+        "Softplus": lambda x: np.log1p(np.exp(x)),
+        "Softsign": lambda x: x / (1 + np.abs(x)),
+        "LeakyRelu": lambda x: np.where(x < 0, given(a, 0.01) * x, x),
+        "Elu": lambda x: np.where(x < 0, given(a, 1.0) * (np.exp(x) - 1), x),
+        "ThresholdedRelu": lambda x: np.where(x >= given(a, 1.0), x, 0),
+        "Affine": lambda x: given(a, 1.0) * x + given(b, 0.0),
+        "ScaledTanh": lambda x: given(a, 1.0) * np.tanh(given(b, 1.0) * x),
+        "HardSigmoid": lambda x: np.clip(given(a, 0.2) * x + given(b, 0.5), 0, 1),
+    }[options.get("activations", [None])[0]]
 
 
 def definition(step, x, w, r, b, lengths, h0, c0, options):
@@ -62,6 +90,7 @@ def definition(step, x, w, r, b, lengths, h0, c0, options):
     return y, last_h, last_c
 
 
+CELLS = {"LSTM": (4, lstm_step, 2), "GRU": (3, gru_step, 1), "RNN": (1, rnn_step, 1)}
 CASES = [
     {},
     {"direction": "reverse"},
@@ -82,11 +111,12 @@ CASES = [
         ("LSTM", {"input_forget": 1}),
         ("GRU", {}),
         ("GRU", {"linear_before_reset": 1}),
+        ("RNN", {}),
     ],
 )
 def test_equals_definition(op, own, options, extras, threads):
     options = options | own
-    gates, step, states = (4, lstm_step, 2) if op == "LSTM" else (3, gru_step, 1)
+    gates, step, states = CELLS[op]
     directions = 2 if options.get("direction") == "bidirectional" else 1
     steps, batch, width, hidden = 6, 3, 5, 7
     x, w, r = (
@@ -108,9 +138,55 @@ def test_equals_definition(op, own, options, extras, threads):
     if extras != "none":
         inputs += [lengths if extras == "lengths" else None, *state[:states]]
     attrs = {"hidden_size": hidden, **options}
-    found = run(op, inputs, attrs, outputs=1 + states, constants=(1, 2, 3), threads=threads)
     if batch_first:
         wanted = [wanted[0].transpose(2, 0, 1, 3), *(np.swapaxes(s, 0, 1) for s in wanted[1:])]
+    for constants in ((1, 2, 3), (1,)):  # the second: computed weights
+        found = run(op, inputs, attrs, outputs=1 + states, constants=constants, threads=threads)
+        for y, expected in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"activation_alpha": [0.3], "activation_beta": [0.7]}])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Relu", "Sigmoid", "Softplus", "Softsign", "LeakyRelu", "Elu", "ThresholdedRelu"),
+        *("Affine", "ScaledTanh", "HardSigmoid"),
+    ],
+)
+def test_activations_of_the_standard(name, parameters):
+    options = {"activations": [name], **parameters}
+    x, w, r, b = f32(4, 2, 5), f32(1, 7, 5), f32(1, 7, 7), f32(1, 14)
+    zeros = np.zeros((1, 2, 7), np.float32)
+    wanted = definition(rnn_step, x, w, r, b, [4, 4], zeros, zeros, options)[:2]
+    found = run("RNN", [x, w, r, b], {"hidden_size": 7, **options}, outputs=2, constants=(1, 2, 3))
+    for y, expected in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_parameters_go_to_the_functions_that_take_one():
+    x, w, r = f32(3, 2, 5), f32(2, 7, 5), f32(2, 7, 7)
+    b, zeros = np.zeros((2, 14), np.float32), np.zeros((2, 2, 7), np.float32)
+    attrs = {
+        "direction": "bidirectional",
+        "activations": ["Tanh", "LeakyRelu"],
+        "activation_alpha": [0.5],
+    }
+    (y,) = run("RNN", [x, w, r, b], attrs, constants=(1, 2, 3))
+    one = {"activations": ["LeakyRelu"], "activation_alpha": [0.5]}
+    backwards = definition(
+        rnn_step, x, w[1:], r[1:], b, [3, 3], zeros, zeros, {"direction": "reverse", **one}
+    )[0]
+    np.testing.assert_allclose(y[:, 1:], backwards, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("constants", [(1, 2, 3, 7), (1, 2, 3)])
+@pytest.mark.parametrize("own", [{}, {"input_forget": 1}])
+def test_peepholes(own, constants):
+    x, w, r, b, p = f32(5, 3, 4), f32(1, 24, 4), f32(1, 24, 6), f32(1, 48), f32(1, 18)
+    zeros = np.zeros((1, 3, 6), np.float32)
+    wanted = definition(lstm_step, x, w, r, b, [5, 5, 5], zeros, zeros, {"peepholes": p[0], **own})
+    found = run("LSTM", [x, w, r, b, None, None, None, p], own, outputs=3, constants=constants)
     for y, expected in zip(found, wanted, strict=True):
         np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
 
@@ -134,15 +210,16 @@ def test_no_bias_and_no_steps():
     [
         ({"hidden_size": 5}, 3, "hidden_size 5"),
         ({"direction": "sideways"}, 3, "sideways"),
-        ({"activations": ["Affine", "Tanh", "Tanh"]}, 3, "Affine"),
-        ({"activations": ["Tanh"]}, 3, "1 names"),
-        ({}, 8, "peepholes"),
+        ({"activations": ["Cosh", "Tanh", "Tanh"]}, 3, "Cosh; possible are Sigmoid, Tanh"),
+        ({"activations": ["Tanh"]}, 3, "1 names, wanted 3"),
+        ({}, 8, r"input 7 \(P\) has shape \[1, 13\], wanted \[1, 12\]"),
     ],
 )
-def test_what_is_not_possible_is_named(attrs, inputs, message):
-    given = [f32(2, 1, 3), f32(1, 16, 3), f32(1, 16, 4), f32(1, 32), None, None, None, f32(1, 12)]
+@pytest.mark.parametrize("constants", [(1, 2, 3, 7), ()])
+def test_what_is_not_possible_is_named(attrs, inputs, message, constants):
+    given = [f32(2, 1, 3), f32(1, 16, 3), f32(1, 16, 4), f32(1, 32), None, None, None, f32(1, 13)]
     with pytest.raises(ValueError, match=message):
-        run("LSTM", given[:inputs], attrs, outputs=3, constants=(1, 2, 3, 7))
+        run("LSTM", given[:inputs], attrs, outputs=3, constants=constants)
 
 
 def test_lengths_out_of_range_are_named():
@@ -164,10 +241,11 @@ def by_rows(x):
 @pytest.mark.parametrize("width", [5, 64])
 @pytest.mark.parametrize("lengths", [[6, 6, 6], [6, 2, 0]])
 @pytest.mark.parametrize(
-    ("cell", "own"), [("LSTM", {}), ("GRU", {}), ("GRU", {"linear_before_reset": 1})]
+    ("cell", "own"),
+    [("LSTM", {}), ("GRU", {}), ("GRU", {"linear_before_reset": 1}), ("RNN", {})],
 )
 def test_int8_weights_meet_rows_quantized_by_their_range(cell, own, lengths, width, direction):
-    gates, step, states = (4, lstm_step, 2) if cell == "LSTM" else (3, gru_step, 1)
+    gates, step, states = CELLS[cell]
     directions, steps, batch, hidden = 1 + (direction == "bidirectional"), 6, 3, 33
     rows = gates * hidden
     x = f32(steps, batch, width)
@@ -204,7 +282,7 @@ class Rows(np.ndarray):
 @pytest.mark.parametrize(
     ("attrs", "message"),
     [
-        ({"cell": "RNN"}, "'cell' must be LSTM or GRU, found 'RNN'"),
+        ({"cell": "SRU"}, "'cell' must be LSTM, GRU or RNN, found 'SRU'"),
         ({"cell": "LSTM", "w_scale": [1.0] * 3, "r_scale": [1.0]}, "'w_scale' has 3 numbers"),
         ({"cell": "LSTM", "w_scale": [1.0]}, "attribute 'r_scale' has 0 numbers, wanted 16"),
     ],

@@ -161,6 +161,11 @@ const AttrArray* NodeDef::array(const char* name) const {
   return array;
 }
 
+const Attrs& NodeDef::all_attrs() const {
+  for (const auto& [name, value] : attrs_) read_.push_back(name);
+  return attrs_;
+}
+
 void NodeDef::ignore(std::initializer_list<const char*> names) const {
   for (const char* name : names) read_.emplace_back(name);
 }

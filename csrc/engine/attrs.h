@@ -66,6 +66,8 @@ class NodeDef {
   std::vector<float> numbers(const char* name) const;  // empty when absent; scalars and arrays too
   std::vector<std::string> words(const char* name) const;  // text split at ','; empty when absent
   const AttrArray* array(const char* name) const;          // null when absent
+  // All of them, for an operator that hands them on to another, which asks for each.
+  const Attrs& all_attrs() const;
   // Says that an attribute is understood to have no effect here.
   void ignore(std::initializer_list<const char*> names) const;
 

@@ -129,6 +129,7 @@ constexpr OpEntry kOps[] = {
     {"q_mul",                make_q_mul,               2, 2,     1},
     {"LSTM",                 make_lstm,                3, 8,     3},
     {"GRU",                  make_gru,                 3, 6,     2},
+    {"RNN",                  make_rnn,                 3, 6,     2},
     {"recurrent",            make_recurrent,           3, 8,     3},
     {"conv",             make_conv,          2, 4,      1},
     {"Conv",             make_computed_conv, 2, 3,      1},

@@ -6,7 +6,7 @@
 - `linear` with dynamic ranges and integer weights becomes DynamicQuantizeLinear, MatMulInteger,
   Cast, Mul, Add; linears that read one value share one DynamicQuantizeLinear. A range for each row
   is a wish in the node's metadata (`DYNAMIC`): the standard has one range for all.
-- `recurrent` becomes LSTM or GRU.
+- `recurrent` becomes LSTM, GRU or RNN.
 - `conv` with dynamic ranges stays float, since ConvInteger has one scale for all channels and is
   slow, and so do a `linear` with ``float_elsewhere`` and a `recurrent`: the wish is written into
   the metadata, and other runtimes run it in float from a small file.

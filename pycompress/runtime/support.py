@@ -25,7 +25,8 @@ _FLOAT32 = frozenset(
             "QuantizeLinear",
             "DynamicQuantizeLinear",
         ),
-        *("LayerNormalization", "BatchNormalization", "InstanceNormalization", "LSTM", "GRU"),
+        *("LayerNormalization", "BatchNormalization", "InstanceNormalization"),
+        *("LSTM", "GRU", "RNN"),
         "Conv",
         *("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MatMulNBits"),
     )
@@ -42,7 +43,7 @@ _PICKY = frozenset(
         *("AveragePool", "MaxPool", "Resize", "BatchNormalization", "LayerNormalization"),
         *("QuantizeLinear", "DequantizeLinear", "ConvInteger", "MatMulInteger", "ScatterND"),
         "Conv",
-        *("LSTM", "GRU", "TopK", "Gelu", "Mod", "Pad", "OneHot", "Cast", "MatMulNBits"),
+        *("LSTM", "GRU", "RNN", "TopK", "Gelu", "Mod", "Pad", "OneHot", "Cast", "MatMulNBits"),
     )
 )
 """Operators whose kernels may lack some of their attributes or optional outputs."""

@@ -1,4 +1,4 @@
-"""LSTM and GRU: the format that they take, and what compress makes of them."""
+"""LSTM, GRU and RNN: the format that they take, and what compress makes of them."""
 
 import numpy as np
 import onnx
@@ -12,7 +12,7 @@ from pycompress.readers import read
 
 from .models import model, normal, peer
 
-GATES = {"LSTM": 4, "GRU": 3}
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
 def recurrent(cell, hidden=24, width=16, **attrs):
@@ -87,7 +87,6 @@ def test_a_plan_keeps_the_integer_weights(tmp_path):
 
 REFUSED = {
     "peepholes": ({"p": np.ones((1, 72), np.float32)}, {}, "it has peepholes"),
-    "functions": ({}, {"activations": ["Affine", "Tanh", "Tanh"]}, "its gates use Affine"),
 }
 
 

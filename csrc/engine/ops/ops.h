@@ -139,9 +139,10 @@ OpPtr make_top_k(const NodeDef& node);
 OpPtr make_cum_sum(const NodeDef& node);
 OpPtr make_scatter_nd(const NodeDef& node);
 OpPtr make_one_hot(const NodeDef& node);
-// recurrent.cpp
+// cells.cpp
 OpPtr make_lstm(const NodeDef& node);
 OpPtr make_gru(const NodeDef& node);
+OpPtr make_rnn(const NodeDef& node);
 OpPtr make_recurrent(const NodeDef& node);
 
 // conv.cpp, conv_transpose.cpp, pool.cpp, resize.cpp

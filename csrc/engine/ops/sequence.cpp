@@ -3,13 +3,6 @@
 namespace pycompress {
 namespace {
 
-Unary gate_function(const std::string& name) {
-  if (name == "Sigmoid") return Unary::sigmoid;
-  if (name == "Tanh") return Unary::tanh;
-  if (name == "Relu") return Unary::relu;
-  fail("attribute 'activations' has " + name + "; Sigmoid, Tanh and Relu are possible");
-}
-
 // One scale per row of a direction, for int8 weights; none for float32.
 std::vector<float> read_scale(const NodeDef& node, const Tensor& weights, const char* what,
                               const char* attr, int64_t rows) {
@@ -39,11 +32,6 @@ Sequence::Sequence(const NodeDef& node, int64_t gate_count) : gates(gate_count) 
   starts_reversed = direction == "reverse";
   batch_first = node.flag("layout", false);
   clip = node.number("clip", 0.0f);
-  if (!node.numbers("activation_alpha").empty() || !node.numbers("activation_beta").empty()) {
-    fail(
-        "attributes 'activation_alpha' and 'activation_beta' belong to activations that are not "
-        "possible here");
-  }
   const Tensor& w = node.need_weights(1, "W");
   const Tensor& r = node.need_weights(2, "R");
   hidden = r.shape.rank() == 3 ? r.shape[2] : -1;
@@ -84,21 +72,6 @@ std::vector<GateWeights> Sequence::pack_recurrent(const NodeDef& node, int64_t f
         pack_gates(node, r, d * gates * hidden + first, count, hidden, r_scale.data() + first));
   }
   return packed;
-}
-
-std::vector<Unary> Sequence::read_functions(const NodeDef& node, size_t each,
-                                            std::initializer_list<const char*> otherwise) const {
-  std::vector<std::string> names = node.words("activations");
-  if (names.empty()) {
-    for (int64_t d = 0; d < directions; ++d)
-      names.insert(names.end(), otherwise.begin(), otherwise.end());
-  }
-  if (names.size() != each * static_cast<size_t>(directions)) {
-    fail("attribute 'activations' has " + str(static_cast<int64_t>(names.size())) + " names");
-  }
-  std::vector<Unary> functions;
-  for (const std::string& name : names) functions.push_back(gate_function(name));
-  return functions;
 }
 
 }  // namespace pycompress

@@ -1,6 +1,5 @@
-// What LSTM and GRU have in common: attributes, shapes, biases and packed input weights.
+// What LSTM, GRU and RNN have in common: attributes, shapes, biases and packed input weights.
 #pragma once
-#include <initializer_list>
 #include <vector>
 
 #include "engine/op.h"
@@ -16,9 +15,6 @@ struct Sequence {
 
   const float* input_bias(int64_t d) const { return bias.data() + d * 2 * gates * hidden; }
   const float* recurrent_bias(int64_t d) const { return input_bias(d) + gates * hidden; }
-
-  std::vector<Unary> read_functions(const NodeDef& node, size_t each,
-                                    std::initializer_list<const char*> otherwise) const;
 
   int64_t gates, directions = 1, hidden = 0, inputs = 0;
   bool starts_reversed = false, batch_first = false;

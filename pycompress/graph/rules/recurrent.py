@@ -1,4 +1,4 @@
-"""LSTM and GRU with constant weights -> `recurrent` [x, w, r, b, lengths, initial h, initial c]."""
+"""Recurrent nodes of constant weights -> `recurrent` [x, w, r, b, lengths, first h, first c]."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from pycompress.graph.rules.weights import why_not_weight
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
 
-_FUNCTIONS = {"Sigmoid", "Tanh", "Relu"}
-
 
 def _refuse(edit: Edit, match: Match) -> str | None:
-    node, bias = match.root, match.get("b")
+    bias = match.get("b")
     for name in ("w", "r"):
         reason = why_not_weight(match[name], 3, axis=1)
         if reason is not None:
@@ -25,9 +23,6 @@ def _refuse(edit: Edit, match: Match) -> str | None:
         return f"its bias '{bias.name}' is computed at run time"
     if match.get("p") is not None:
         return "it has peepholes"
-    strange = set(node.attrs.get("activations") or ()) - _FUNCTIONS
-    if strange or node.attrs.get("activation_alpha") or node.attrs.get("activation_beta"):
-        return f"its gates use {', '.join(sorted(strange)) or 'functions with parameters'}"
     return None
 
 
@@ -41,8 +36,8 @@ def _replace(edit: Edit, match: Match) -> None:
 
 RULES = (
     Rule(
-        "LSTM or GRU with constant weights -> recurrent",
-        ("LSTM|GRU", "x", "w", "r", "b?", "lengths?", "h?", "c?", "p?"),
+        "LSTM, GRU or RNN with constant weights -> recurrent",
+        ("LSTM|GRU|RNN", "x", "w", "r", "b?", "lengths?", "h?", "c?", "p?"),
         _replace,
         _refuse,
     ),
