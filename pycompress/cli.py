@@ -44,6 +44,7 @@ class ModeName(str, Enum):
     dynamic = "dynamic"
     weights = "weights"
     int4 = "int4"
+    bf16 = "bf16"
 
 
 class RangesName(str, Enum):

@@ -65,7 +65,7 @@ FORMATS: dict[str, Format] = {
             channel_axis=1,
             kernel="gemm; gemv for one row",
             spelled="MatMul + Add or Gemm; with ranges found at run time "
-            "DynamicQuantizeLinear, MatMulInteger, Cast, Mul, Add",
+            "DynamicQuantizeLinear, MatMulInteger, Cast, Mul, Add; in bfloat16 behind two Casts",
         ),
         Format(
             "conv",
@@ -77,7 +77,8 @@ FORMATS: dict[str, Format] = {
             weight=1,
             channel_axis=0,
             kernel="indirect gemm; depthwise kernels where each group has one channel",
-            spelled="Conv; the wish for ranges at run time stands in the node's metadata",
+            spelled="Conv; the wish for ranges at run time stands in the node's metadata; "
+            "in bfloat16 behind two Casts",
         ),
         Format(
             "conv_transpose",

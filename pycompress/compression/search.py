@@ -61,7 +61,7 @@ class Wishes:
 
     Attributes
     ----------
-    mode : "auto", "static", "dynamic", "weights" or "int4"
+    mode : "auto", "static", "dynamic", "weights", "int4" or "bf16"
     exclude : sequence of str
     methods : sequence of str
         Ways of choosing ranges, of which the best is taken.
@@ -227,7 +227,7 @@ class Search:
         return 0.0 if self.budget.costs is None else self.budget.costs.work_of(self._plan(way))
 
     def _look_at_ways(self) -> None:
-        others: tuple[Mode, ...] = ("weights", "dynamic", "static")
+        others: tuple[Mode, ...] = ("bf16", "weights", "dynamic", "static")
         seen = [self._wish]
         for other in others:
             wish = make_plan(self.budget.graph, other, calibrated=True, exclude=self.wishes.exclude)

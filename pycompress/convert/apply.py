@@ -11,6 +11,7 @@ import numpy as np
 from pycompress.convert.activations import Affine, quantize_bias
 from pycompress.convert.blocks import put_into_blocks
 from pycompress.convert.chain import Chain, find_chain, parameters
+from pycompress.convert.halves import multiplies_halves, to_halves
 from pycompress.convert.plan import (
     CHANNEL_AXIS,
     Choice,
@@ -179,12 +180,16 @@ def apply_plan(
     chain = find_chain(graph, static)
     affines = parameters(chain, ranges)
     made: dict[Value, Value] = {}
+    halves: dict[Value, Value] = {}
     names = Names(graph)
     # embeddings last: they take a tied weight along any axis, the other formats along their own
     # only
     for node in sorted(graph.nodes, key=lambda n: n.op == "embedding"):
         precision = plan.precision(node)
         if precision in {None, "int4", "float"}:
+            continue
+        if precision == "bf16":
+            _convert_to_halves(node, halves)
             continue
         original = _constant(node)
         _convert_weights(node, weights, made)
@@ -240,6 +245,19 @@ def _convert_weights(node: Node, weights: WeightCache, made: dict[Value, Value])
             value = Value(source.name, source.dtype, source.shape, quantized)
             made[source] = value
         node.inputs[index] = value
+
+
+def _convert_to_halves(node: Node, made: dict[Value, Value]) -> None:
+    for index in weight_indices(node):
+        source = node.inputs[index]
+        if source is None or not isinstance(source.const, np.ndarray):
+            continue
+        if source not in made:
+            array = to_halves(source.const)
+            made[source] = Value(source.name, source.dtype, source.shape, array)
+        node.inputs[index] = made[source]
+    if multiplies_halves(node):
+        node.attrs["bf16"] = True
 
 
 def _correct_bias(node: Node, change: np.ndarray | None, names: Names) -> None:

@@ -95,5 +95,6 @@ def weight_bytes(graph: Graph, plan: Plan) -> dict[tuple[str, Precision], int]:
         found[key, "float"] = sum(weight.nbytes for weight in weights)
         for precision in integers:
             found[key, precision] = sum(int(np.prod(weight.shape)) for weight in weights)
+        found[key, "bf16"] = sum(2 * int(np.prod(weight.shape)) for weight in weights)
         found[key, "int4"] = int(sum(np.prod(weight.shape) for weight in weights) * BITS / 8)
     return found

@@ -25,7 +25,7 @@ class Decisions:
     ----------
     model : str
         SHA-256 of the model's file.
-    mode : "auto", "static", "dynamic", "weights" or "int4"
+    mode : "auto", "static", "dynamic", "weights", "int4" or "bf16"
     exclude : tuple of str
         What the caller asked for.
     calibrated : bool

@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 
     from pycompress.graph.ir import Graph, Node
 
-Mode: TypeAlias = Literal["auto", "dynamic", "static", "weights", "int4"]
-Precision: TypeAlias = Literal["static", "dynamic", "rows", "weights", "int4", "float"]
+Mode: TypeAlias = Literal["auto", "dynamic", "static", "weights", "int4", "bf16"]
+Precision: TypeAlias = Literal["static", "dynamic", "rows", "weights", "int4", "bf16", "float"]
 
-MODES: tuple[Mode, ...] = ("auto", "dynamic", "static", "weights", "int4")
+MODES: tuple[Mode, ...] = ("auto", "dynamic", "static", "weights", "int4", "bf16")
 
 SAFER: dict[Precision, Precision] = {
     "static": "dynamic",
     "int4": "dynamic",
     "dynamic": "weights",
     "rows": "weights",
-    "weights": "float",
+    "weights": "bf16",
+    "bf16": "float",
 }
 """What a node falls back to when it costs too much agreement."""
 
@@ -65,11 +66,12 @@ class Choice:
         Name of the node's first output: unique in the model.
     node, format : str
         The node's name and its preset format, for the reader of the report.
-    precision : "static", "dynamic", "rows", "weights", "int4" or "float"
+    precision : "static", "dynamic", "rows", "weights", "int4", "bf16" or "float"
         Integers with ranges from calibration; integers with ranges found at run time; the same here
         and float arithmetic in other runtimes, which have no range for each row; integers in the
         file and float arithmetic; blocks of 4-bit integers, with which other runtimes may compute
-        in float; untouched.
+        in float; weights in bfloat16, and the input rounded to it where there is a kernel for that;
+        untouched.
     reason : str
     """
 
@@ -127,7 +129,7 @@ def make_plan(graph: Graph, mode: Mode, *, calibrated: bool, exclude: Sequence[s
     ----------
     graph : Graph
         In preset formats (`pycompress.graph.to_formats`).
-    mode : "auto", "dynamic", "static", "weights" or "int4"
+    mode : "auto", "dynamic", "static", "weights", "int4" or "bf16"
     calibrated : bool
         Whether ranges of activations will be known.
     exclude : sequence of str
@@ -184,7 +186,8 @@ def _choose(
     if obstacle is not None:
         return "float", obstacle
     precision, reason = _wish(node, floats[0], mode, calibrated=calibrated)
-    saved = sum(weight.nbytes - weight.size for weight in floats)
+    left = 2 if precision == "bf16" else 1
+    saved = sum(weight.nbytes - left * weight.size for weight in floats)
     # a static node is kept all the same: one in float would break the chain of integers around it
     if precision != "static" and saved < WORTH_BYTES:
         return "float", f"would save only {saved} bytes"
@@ -213,6 +216,7 @@ def _wish(node: Node, weight: np.ndarray, mode: Mode, *, calibrated: bool) -> tu
     found_late = mode == "dynamic" or not calibrated
     blind = "" if calibrated else " (no calibration data)"
     rows: tuple[tuple[bool, Precision, str], ...] = (
+        (mode == "bf16", "bf16", "mode 'bf16': half of the bytes, 8 bits that count"),
         (node.op == "embedding", "weights", "rows in int8, one scale each"),
         (
             mode == "int4" and node.op == "linear" and depth >= LEAST_DEPTH,

@@ -190,7 +190,7 @@ def wanted_moments(graph: Graph, plan: Plan, memory: int = MEMORY) -> list[Layer
             readers[id(value.const)] = readers.get(id(value.const), 0) + 1
     found: list[tuple[int, Node, np.ndarray]] = []
     for node in graph.nodes:
-        if plan.precision(node) in {None, "float"} or not node.is_preset("conv", "linear"):
+        if plan.precision(node) in {None, "bf16", "float"} or not node.is_preset("conv", "linear"):
             continue
         weight = node.inputs[1]
         array = None if weight is None else weight.const

@@ -87,6 +87,9 @@ def _of_node(node: Node, made: Node | None, choice: Choice, weights: WeightCache
     if choice.precision == "int4":
         yield from _of_blocks(node, made)
         return
+    if choice.precision == "bf16":
+        yield from _of_halves(node, made)
+        return
     if choice.precision == "static" and _pair(made.input(0)) is None:
         yield "its input is not in integers"
     if bool(made.attrs.get("dynamic")) != (choice.precision in {"dynamic", "rows"}):
@@ -109,6 +112,49 @@ def _of_node(node: Node, made: Node | None, choice: Choice, weights: WeightCache
         yield from complaints
         if not complaints and node.is_preset("conv", "linear", "conv_transpose"):
             yield from _of_bias(node, made, array, after.const, moments)
+
+
+def _of_halves(node: Node, made: Node) -> Iterator[str]:
+    """Complain of weights in bfloat16 that are not the nearest ones, and of what else changed."""
+    for index, (before, after) in enumerate(zip(node.inputs, made.inputs, strict=True)):
+        if before is None or after is None or before.const is None:
+            if (before is None) != (after is None):
+                yield f"input {index} is gone, or new"
+            continue
+        array, halves = before.array(), after.const
+        if index not in weight_indices(node):
+            if after.const is not before.const:
+                yield f"its constant '{before.name}' is another one"
+            continue
+        if not isinstance(halves, np.ndarray) or halves.dtype.name != "bfloat16":
+            yield "its weights are not in bfloat16"
+        elif halves.shape != array.shape:
+            yield f"its weights have shape {list(halves.shape)}, wanted {list(array.shape)}"
+        else:
+            yield from _of_nearest(array, halves)
+    rounds = node.op == "linear" or (node.op == "conv" and node.attrs.get("group", 1) == 1)
+    if bool(made.attrs.get("bf16")) != rounds:
+        yield f"its input is {'not ' if rounds else ''}rounded to bfloat16"
+
+
+def _of_nearest(before: np.ndarray, after: np.ndarray) -> Iterator[str]:
+    """Complain of a number that is further than half a step from what it stands for."""
+    found, finite = after.astype(np.float64), np.isfinite(before)
+    if not np.array_equal(before[~finite], after[~finite].astype(np.float32), equal_nan=True):
+        yield "its infinities or NaN are not what they were"
+        return
+    wanted = np.where(finite, before, 0).astype(np.float64)
+    # 8 bits count, the one that is not stored among them; below 2**-126 steps are of one size
+    _, exponent = np.frexp(wanted)
+    step = np.exp2(np.maximum(exponent - 8, -133))
+    far = np.abs(np.where(finite, found, 0) - wanted) > step / 2
+    far &= np.abs(wanted) <= _LARGEST_HALF
+    if far.any():
+        where = np.unravel_index(int(np.argmax(far)), far.shape)
+        yield f"its weight {wanted[where]:.6g} became {found[where]:.6g} ({far.mean():.2%} of all)"
+
+
+_LARGEST_HALF = float.fromhex("0x1.fep127")
 
 
 def _of_blocks(node: Node, made: Node) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, get_args
 
 import numpy as np
 
+from pycompress.convert.halves import multiplies_halves
 from pycompress.convert.plan import Precision, weights_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ Work: TypeAlias = Mapping[tuple[str, Precision], float]
 PRODUCTS: dict[Precision, float] = {
     "float": 50.0,
     "weights": 50.0,
+    "bf16": 100.0,
     "int4": 100.0,
     "dynamic": 200.0,
     "rows": 200.0,
@@ -33,6 +35,7 @@ PRODUCTS: dict[Precision, float] = {
 MOVED: dict[Precision, tuple[int, int, int]] = {
     "float": (4, 4, 4),
     "weights": (4, 4, 4),
+    "bf16": (4, 2, 4),
     "int4": (4, 1, 4),
     "dynamic": (9, 1, 4),
     "rows": (9, 1, 4),
@@ -62,8 +65,11 @@ def work_of(graph: Graph, plan: Plan, shapes: Shapes) -> Work:
             continue
         products, elements = _products(node, shapes), _elements(node, shapes)
         for precision in get_args(Precision):
-            moved = float(np.dot(elements, MOVED[precision]))
-            found[node.output.name, precision] = products / PRODUCTS[precision] + moved / BANDWIDTH
+            taken: Precision = (
+                "float" if precision == "bf16" and not multiplies_halves(node) else precision
+            )
+            moved = float(np.dot(elements, MOVED[taken]))
+            found[node.output.name, precision] = products / PRODUCTS[taken] + moved / BANDWIDTH
     return found
 
 

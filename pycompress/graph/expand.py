@@ -1,6 +1,7 @@
 """Preset nodes -> standard ONNX: what the export writes and every runtime can run.
 
-- A `Quantized` constant becomes DequantizeLinear of its integers.
+- A `Quantized` constant becomes DequantizeLinear of its integers, one in bfloat16 a Cast of it.
+- A layer with `bf16` gets its input by way of two Casts, so that every runtime rounds it.
 - `conv`, `conv_transpose`, `linear`, `embedding` become Conv, ConvTranspose, MatMul or Gemm,
   Gather; then Add for the residual, then the activation's operators.
 - `linear` with dynamic ranges and integer weights becomes DynamicQuantizeLinear, MatMulInteger,
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pycompress.graph.activations import Activation, Speller, spell
-from pycompress.graph.ir import Graph, Node, Quantized, Value
+from pycompress.graph.ir import Graph, Node, Quantized, Value, in_halves
 from pycompress.graph.names import Names
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ DYNAMIC = "pycompress.dynamic"
 """Key of a node's metadata_props: "1" = quantize its input at run time; "rows" = each row of it by
 its own range, where other runtimes take one range for all."""
 
-_FLOAT = 1  # TensorProto.FLOAT
+_FLOAT, _BFLOAT16 = 1, 16  # of TensorProto
 
 
 def expand(graph: Graph) -> Graph:
@@ -44,14 +45,16 @@ class _Expander:
         self.names = names
         self.quantized_inputs: dict[Value, tuple[Value, Value, Value]] = {}
         self.floats: dict[Value, Value] = {}
+        self.roundings: dict[Value, Value] = {}
         self.integers: dict[Value, tuple[Value, Value, Value | None]] = {}
         self.zeros: dict[tuple[np.dtype[Any], int], Value] = {}
         self.nodes: list[Node] = []
 
     def graph(self, graph: Graph) -> None:
-        outer = self.nodes, self.quantized_inputs, self.floats
+        outer = self.nodes, self.quantized_inputs, self.floats, self.roundings
         # A subgraph may use what was made outside of it, never the other way round.
         self.nodes, self.quantized_inputs, self.floats = [], dict(outer[1]), dict(outer[2])
+        self.roundings = dict(outer[3])
         for node in graph.nodes:
             for sub in node.subgraphs():
                 self.graph(sub)
@@ -62,7 +65,7 @@ class _Expander:
                 self.nodes.append(node)
         graph.outputs = [self.dequantized(v) for v in graph.outputs]
         graph.nodes = self.nodes
-        self.nodes, self.quantized_inputs, self.floats = outer
+        self.nodes, self.quantized_inputs, self.floats, self.roundings = outer
 
     # -- building blocks
 
@@ -110,7 +113,9 @@ class _Expander:
         return self.zeros[key]
 
     def dequantized(self, value: Value) -> Value:
-        """Return the float value of a quantized constant; any other value is itself."""
+        """Return the float value of a constant in integers or halves; any other is itself."""
+        if in_halves(value.const) and value.dtype == np.float32:
+            return self.widened(value)
         if not isinstance(value.const, Quantized):
             return value
         if value not in self.floats:
@@ -124,6 +129,25 @@ class _Expander:
             self.add("DequantizeLinear", [*inputs], [out], out.name, **attrs)
             self.floats[value] = out
         return self.floats[value]
+
+    def widened(self, value: Value) -> Value:
+        """Return the float32 value of a constant in bfloat16."""
+        if value not in self.floats:
+            halves = self.constant(f"{value.name}_bfloat16", value.array())
+            out = Value(value.name, value.dtype, value.shape)
+            self.add("Cast", [halves], [out], out.name, to=_FLOAT)
+            self.floats[value] = out
+        return self.floats[value]
+
+    def rounded(self, x: Value) -> Value:
+        """Return a float32 value whose elements went through bfloat16; readers of it share them."""
+        if x not in self.roundings:
+            halves = Value(self.names.fresh(f"{x.name}_bfloat16"), None, x.shape)
+            self.add("Cast", [self.dequantized(x)], [halves], to=_BFLOAT16)
+            out = Value(self.names.fresh(f"{x.name}_rounded"), x.dtype, x.shape)
+            self.add("Cast", [halves], [out], to=_FLOAT)
+            self.roundings[x] = out
+        return self.roundings[x]
 
     def product(self, node: Node, op: str, inputs: list[Value | None], **attrs: Any) -> Value:  # noqa: ANN401
         """Append the operator that stands for a preset node, under the node's name."""
@@ -158,6 +182,7 @@ class _Expander:
         attrs = {k: node.attrs[k] for k in _WINDOW if k in node.attrs and not _is_default(node, k)}
         if attrs.get("auto_pad", "NOTSET") != "NOTSET":
             attrs.pop("pads", None)
+        x = self.rounded(x) if x is not None and node.attrs.get("bf16") else x
         inputs = [None if v is None else self.dequantized(v) for v in (x, w, bias)]
         op = "Conv" if node.op == "conv" else "ConvTranspose"
         value = self.product(node, op, inputs, **attrs)
@@ -169,6 +194,7 @@ class _Expander:
         x, w, bias, residual = (node.input(i) for i in range(4))
         assert x is not None
         assert w is not None
+        x = self.rounded(x) if node.attrs.get("bf16") else x
         dynamic = node.attrs.get("dynamic") and isinstance(w.const, Quantized)
         if dynamic and not node.attrs.get("float_elsewhere"):
             value = self.integer_product(node, x, w)

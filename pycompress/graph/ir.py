@@ -61,6 +61,11 @@ class Quantized:
 Constant: TypeAlias = np.ndarray | Quantized
 
 
+def in_halves(constant: Constant | None) -> bool:
+    """Tell whether a constant is held in bfloat16, of which NumPy knows no more than the name."""
+    return isinstance(constant, np.ndarray) and constant.dtype.name == "bfloat16"
+
+
 @dataclass(eq=False, slots=True)
 class Value:
     """A tensor that flows along an edge. Identity is the object; names are unique within a model.
@@ -69,7 +74,8 @@ class Value:
     ----------
     dtype : numpy dtype or None when unknown
     shape : tuple of int, str (a named dimension) or None; None when even the rank is unknown
-    const : ndarray or Quantized when the tensor is known before the model runs
+    const : ndarray or Quantized when the tensor is known before the model runs; a float32 tensor
+        that a preset node reads may be held in bfloat16
     producer : the node that computes it; None for graph inputs and constants
     """
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from pycompress.graph.apply import apply_rules
 from pycompress.graph.edit import Edit, edit_everywhere
-from pycompress.graph.rules import FORMAT_STAGES, UNIFYING_RULES
+from pycompress.graph.rules import FORMAT_STAGES, UNIFYING_RULES, halves, quantized
 from pycompress.graph.rules.qoperator import expand_concats
-from pycompress.graph.rules.quantized import restore
 from pycompress.graph.shapes import infer_shapes
 from pycompress.graph.types import infer_types
 
@@ -69,7 +68,8 @@ def to_formats(graph: Graph, *, in_place: bool = False) -> Rewrite:
             infer_types(edit.graph)
         for stage in FORMAT_STAGES:
             apply_rules(edit, stage)
-        restore(edit)
+        quantized.restore(edit)
+        halves.restore(edit)
         refused.update(edit.refused)
 
     edits = edit_everywhere(graph, _unify, change)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pycompress.graph import simplify, to_formats
-from pycompress.graph.ir import Quantized
+from pycompress.graph.ir import Quantized, in_halves
 from pycompress.readers import read
 from pycompress.report.ledger import stored_bytes
 from pycompress.report.report import plain
@@ -126,6 +126,8 @@ def _nodes(graph: Graph, reasons: dict[str, str]) -> list[NodeSpec]:
 
 def _precision(node: Node) -> str:
     constants = [v.const for v in node.inputs if v is not None]
+    if node.is_preset() and any(in_halves(c) for c in constants):
+        return "bf16"
     if not any(isinstance(c, Quantized) and c.data.dtype in (np.int8, np.uint8) for c in constants):
         return "float"
     if node.attrs.get("dynamic"):

@@ -25,9 +25,10 @@ COLOURS = {
     "rows": "#2f9e72",
     "weights": "#d08a1d",
     "int4": "#c2504a",
+    "bf16": "#7a5aa6",
     "float": "#a8b0ba",
 }
-OTHER = "#7a5aa6"
+OTHER = "#5b6470"
 WIDTH = 7.2
 MOST_BARS = 24
 MOST_HISTOGRAMS = 24

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pycompress.graph.ir import PRESET, Graph, Node, Quantized, Value
+from pycompress.graph.ir import PRESET, Graph, Node, Quantized, Value, in_halves
 from pycompress.runtime.elements import ENGINE
 from pycompress.runtime.moves import NATIVE
 
@@ -84,7 +84,7 @@ def infer(graph: Graph) -> None:
 
 def _say_type(value: Value) -> None:
     const = value.const
-    if const is not None:
+    if const is not None and not (in_halves(const) and value.dtype == _FLOAT):
         value.dtype = _FLOAT if isinstance(const, Quantized) else const.dtype
 
 

@@ -24,6 +24,7 @@ from pycompress.runtime.narrow import widen_narrow
 from pycompress.runtime.notices import FallbackWarning
 from pycompress.runtime.partition import Segment, partition, reads
 from pycompress.runtime.peer import PEER, REFERENCE, PeerStep
+from pycompress.runtime.rounded import take_roundings
 from pycompress.runtime.sink import sink
 from pycompress.runtime.spectra import write_transforms
 from pycompress.runtime.steps import BranchStep, Executable
@@ -50,7 +51,7 @@ def prepare(graph: Graph) -> Graph:
     if SIMPLIFIED not in graph.metadata and not any(node.is_preset() for node in graph.nodes):
         graph = simplify(graph, in_place=True)
     graph = to_formats(write_transforms(graph), in_place=True).graph
-    graph = absorb(sink(fold_gains(graph)))
+    graph = absorb(sink(fold_gains(take_roundings(graph))))
     infer(graph)
     graph = fuse_attention(fuse(graph))
     infer(graph)

@@ -87,8 +87,12 @@ class Builder:
         self._ids.update(zip(node.outputs, ids, strict=True))
 
     def _rounds(self, node: Node, attrs: dict[str, Any]) -> bool:
-        """Tell whether a layer is one of float32 that is to be computed in bfloat16."""
-        if self.float_format == "float32" or node.op not in _CHANNEL:
+        """Tell whether a layer is one of float32 that is to be computed in bfloat16.
+
+        The file may ask for it, `bf16`, and then nobody else has to hear of it.
+        """
+        asked = bool(attrs.pop("bf16", False))
+        if not (asked or self.float_format == "bfloat16") or node.op not in _CHANNEL:
             return False
         integers = "x_scale" in attrs or (attrs.get("dynamic") and "w_scale" in attrs)
         return not integers and attrs.get("group", 1) == 1

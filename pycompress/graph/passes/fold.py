@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pycompress.graph.evaluate import can_evaluate, evaluate
+from pycompress.graph.ir import in_halves
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
@@ -22,7 +23,8 @@ def fold_constants(edit: Edit) -> None:
 
     A file must not grow by it: a large result replaces its node only when constants as large go
     away with the node (Transpose of a weight does, Expand of a number or Transpose of a weight that
-    others read does not). DequantizeLinear stays: the integers are the smaller form.
+    others read does not). DequantizeLinear stays, and so does a Cast of bfloat16: what they read is
+    the smaller form.
     """
     shapes = edit.shapes()
     for node in edit.nodes():
@@ -41,6 +43,8 @@ def _computed(edit: Edit, node: Node) -> list[np.ndarray] | None:
     arrays = [a for a in inputs if isinstance(a, np.ndarray)]
     known = len(arrays) == sum(v is not None for v in node.inputs)
     if not known or not can_evaluate(node) or len(node.outputs) != 1:
+        return None
+    if node.op == "Cast" and any(in_halves(a) for a in arrays):
         return None
     freed = sum(_freed(edit, node, v) for v in dict.fromkeys(node.inputs) if v is not None)
     if node.op in {"Expand", "Tile", "Pad", "Gather"} and _expected(node) > max(_ALWAYS, freed):

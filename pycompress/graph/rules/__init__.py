@@ -9,6 +9,7 @@ from pycompress.graph.rules import (
     dynamic_lstm,
     embedding,
     epilogue,
+    halves,
     linear,
     moves,
     onehot,
@@ -30,7 +31,7 @@ UNIFYING_RULES = (
 """What `to_formats` does first: bring the nodes of other tools into standard form."""
 
 FORMAT_STAGES = (
-    (*dynamic.RULES, *quantized.RULES, *spellings.RULES),
+    (*dynamic.RULES, *quantized.RULES, *halves.RULES, *spellings.RULES),
     onehot.RULES,
     (*linear.RULES, *conv.RULES, *embedding.RULES, *recurrent.RULES),
     (*epilogue.RULES, *moves.RULES, *embedding.EPILOGUE),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pycompress.graph.activations import ACTIVATION_OPS, activation_of, compute
-from pycompress.graph.ir import PRESET, Quantized
+from pycompress.graph.ir import PRESET, Quantized, in_halves
 from pycompress.graph.pattern import Match, Rule
 from pycompress.graph.rules.weights import per_channel
 
@@ -19,8 +19,9 @@ def _refuse(edit: Edit, match: Match) -> str | None:
     table = match["table"]
     if table.const is None:
         return f"its table '{table.name}' is computed at run time"
-    if not isinstance(table.const, Quantized) and table.const.dtype.name != "float32":
-        return f"its table '{table.name}' is of type {table.const.dtype}, not float32"
+    known = in_halves(table.const) or isinstance(table.const, Quantized)
+    if not known and table.dtype != np.float32:
+        return f"its table '{table.name}' is of type {table.dtype}, not float32"
     if len(table.const.shape) != 2:
         return f"its table '{table.name}' has {len(table.const.shape)} axes, not 2"
     if match.root.attrs.get("axis", 0) not in {0, -2}:
@@ -56,8 +57,10 @@ _LARGEST = 1 << 20  # elements of a table that a function is applied to now
 
 def _refuse_table(edit: Edit, match: Match) -> str | None:
     table = match["TABLE"]
-    if not isinstance(table.const, np.ndarray) or len(edit.readers(table)) > 1:
-        return f"its table '{table.name}' is in integers or serves another node too"
+    if not isinstance(table.const, np.ndarray) or table.const.dtype != np.float32:
+        return f"its table '{table.name}' is not in float32"
+    if len(edit.readers(table)) > 1:
+        return f"its table '{table.name}' serves another node too"
     if table.const.size > _LARGEST:
         return f"its table '{table.name}' is large"
     if match.root.op == "Add":

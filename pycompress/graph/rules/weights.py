@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pycompress.graph.ir import Quantized
+from pycompress.graph.ir import Quantized, in_halves
 
 if TYPE_CHECKING:
     from pycompress.graph.ir import Constant, Node, Value
@@ -34,7 +34,7 @@ def why_not_weight(w: Value, rank: int | None, axis: int) -> str | None:
             return f"its weight '{w.name}' is quantized to {w.const.data.dtype}"
         if w.const.axis not in (None, axis):
             return f"the scales of its weight '{w.name}' run along axis {w.const.axis}, not {axis}"
-    elif w.const.dtype != np.float32:
+    elif w.const.dtype != np.float32 and not in_halves(w.const):
         return f"its weight '{w.name}' is of type {w.const.dtype}, not float32"
     return None
 
