@@ -9,6 +9,7 @@ from pycompress.graph.edit import Edit, edit_everywhere
 from pycompress.graph.passes.fold import fold_constants
 from pycompress.graph.passes.identities import drop_identities
 from pycompress.graph.passes.inline import inline_conditions
+from pycompress.graph.passes.loops import hoist_invariants
 from pycompress.graph.passes.share import share_constants, share_results
 from pycompress.graph.rules import SIMPLIFY_RULES
 
@@ -26,6 +27,7 @@ def use_rules(edit: Edit) -> None:
 PASSES: tuple[Callable[[Edit], None], ...] = (
     fold_constants,
     inline_conditions,
+    hoist_invariants,
     drop_identities,
     share_constants,
     share_results,
