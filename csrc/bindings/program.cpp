@@ -221,12 +221,12 @@ py::list run(Program& program, const std::vector<py::array>& arrays) {
   for (const Tensor& tensor : inputs) in.push_back(tensor.data);
   std::vector<void*> out;
   py::list results;
-  std::unique_ptr<Lease> lease;
+  std::shared_ptr<Plan> plan;
   {
     const py::gil_scoped_release nogil;
-    lease = std::make_unique<Lease>(program.plan_for(inputs));
+    plan = program.plan_for(inputs);
   }
-  for (const PlannedValue& value : lease->plan().outputs()) {
+  for (const PlannedValue& value : plan->outputs()) {
     py::array array(numpy_dtype(value.dtype),
                     std::vector<py::ssize_t>(value.shape.begin(), value.shape.end()));
     out.push_back(array.mutable_data());
@@ -234,8 +234,8 @@ py::list run(Program& program, const std::vector<py::array>& arrays) {
   }
   {
     const py::gil_scoped_release nogil;
-    (*lease)->run(in, out, program.profiling(), program.poison());
-    lease.reset();
+    run_plan(plan, program.pool(), in, out, program.profiling(), program.poison());
+    plan.reset();
   }
   return results;
 }

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "engine/arena.h"
+#include "engine/batch.h"
 #include "engine/program.h"
 
 namespace pycompress {
@@ -18,6 +19,8 @@ size_t Plan::instances() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return all_.size();
 }
+
+void Plan::set_batch(std::unique_ptr<Batch> batch) { batch_ = std::move(batch); }
 
 Instance* Plan::take() {
   static const size_t most = std::max<size_t>(4, std::thread::hardware_concurrency());
@@ -107,6 +110,13 @@ void Instance::run(const std::vector<void*>& inputs, const std::vector<void*>& o
     const Tensor& tensor = tensors_[static_cast<size_t>(copy.value)];
     if (tensor.elements() > 0) std::memcpy(outputs[copy.output], tensor.data, tensor.bytes());
   }
+}
+
+void run_plan(const std::shared_ptr<Plan>& plan, ThreadPool* pool, const std::vector<void*>& inputs,
+              const std::vector<void*>& outputs, bool profiling, bool poison) {
+  if (plan->batch() != nullptr) return plan->batch()->run(pool, inputs, outputs, profiling, poison);
+  Lease lease(plan);
+  lease->run(inputs, outputs, profiling, poison);
 }
 
 }  // namespace pycompress

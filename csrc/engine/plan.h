@@ -11,6 +11,7 @@
 
 namespace pycompress {
 
+class Batch;
 class Program;
 struct ProgramNode;
 
@@ -50,11 +51,15 @@ class Instance;
 class Plan {
  public:
   ~Plan();
+  const std::vector<PlannedValue>& values() const { return values_; }
   const std::vector<PlannedValue>& outputs() const { return outputs_; }
   size_t arena_bytes() const { return arena_bytes_ + persistent_bytes_; }
   size_t step_count() const { return steps_.size(); }
   int folded_count() const { return folded_; }
   size_t instances() const;
+  // Runs in parts instead, where it has them.
+  void set_batch(std::unique_ptr<Batch> batch);
+  const Batch* batch() const { return batch_.get(); }
 
   // Takes an idle instance, makes one, or waits when there are as many as can be useful at once.
   // give_back() when done.
@@ -76,6 +81,7 @@ class Plan {
   size_t arena_bytes_ = 0;
   size_t persistent_bytes_ = 0;
   int folded_ = 0;
+  std::unique_ptr<Batch> batch_;
 
   mutable std::mutex mutex_;
   std::condition_variable returned_;
@@ -114,6 +120,12 @@ class Lease {
   Instance* instance_;
 };
 
-std::shared_ptr<Plan> make_plan(Program* program, const std::vector<Tensor>& inputs);
+// pool: what the operators split their work over; null: nothing.
+std::shared_ptr<Plan> make_plan(Program* program, const std::vector<Tensor>& inputs,
+                                ThreadPool* pool);
+
+// inputs, outputs: one pointer per graph input and output.
+void run_plan(const std::shared_ptr<Plan>& plan, ThreadPool* pool, const std::vector<void*>& inputs,
+              const std::vector<void*>& outputs, bool profiling, bool poison);
 
 }  // namespace pycompress

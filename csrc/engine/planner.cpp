@@ -29,13 +29,13 @@ struct Storage {
 
 class Planner {
  public:
-  Planner(Program* program, const std::vector<Tensor>& inputs)
+  Planner(Program* program, const std::vector<Tensor>& inputs, ThreadPool* pool)
       : program_(*program),
         plan_(new Plan),
         values_(program->values().size()),
         known_(values_.size()) {
     plan_->set_ = &program->set();
-    plan_->pool_ = program->pool();
+    plan_->pool_ = pool;
     start(inputs);
   }
 
@@ -92,7 +92,7 @@ class Planner {
   void infer(ProgramNode* node) {
     std::vector<const PlanValue*> inputs;
     for (int id : node->inputs) inputs.push_back(id < 0 ? nullptr : &values_[at(id)]);
-    PlanContext context(program_.set(), program_.pool(), inputs,
+    PlanContext context(program_.set(), plan_->pool_, inputs,
                         static_cast<int>(node->outputs.size()));
     Pending pending;
     try {
@@ -347,8 +347,9 @@ class Planner {
   std::vector<Storage> storages_;
 };
 
-std::shared_ptr<Plan> make_plan(Program* program, const std::vector<Tensor>& inputs) {
-  return Planner(program, inputs).make();
+std::shared_ptr<Plan> make_plan(Program* program, const std::vector<Tensor>& inputs,
+                                ThreadPool* pool) {
+  return Planner(program, inputs, pool).make();
 }
 
 }  // namespace pycompress

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "engine/batch.h"
 #include "engine/plan.h"
 
 namespace pycompress {
@@ -70,6 +71,10 @@ std::vector<int> Program::add(const std::string& op, const std::string& name,
   if (node->entry == nullptr) fail("unknown operator " + op + " of node '" + name + "'");
   node->name = name;
   node->inputs = inputs;
+  for (const auto& [key, value] : attrs) {
+    const auto* array = std::get_if<AttrArray>(&value);
+    if (array == nullptr || array->dtype == DType::s64) node->attrs.emplace(key, value);
+  }
   while (!node->inputs.empty() && node->inputs.back() == -1) node->inputs.pop_back();
   const auto count = static_cast<int>(node->inputs.size());
   const auto wrong = [&](const std::string& message) { fail(node->title() + ": " + message); };
@@ -159,7 +164,8 @@ std::shared_ptr<Plan> Program::plan_for(const std::vector<Tensor>& inputs) {
     plans_.splice(plans_.begin(), plans_, it);
     return plans_.front().second;
   }
-  std::shared_ptr<Plan> plan = make_plan(this, inputs);
+  std::shared_ptr<Plan> plan = make_plan(this, inputs, &pool_);
+  plan->set_batch(Batch::split(this, *plan, inputs));
   plans_.emplace_front(std::move(key), plan);
   if (plans_.size() > kPlans) plans_.pop_back();
   return plan;
@@ -174,8 +180,10 @@ ProgramStats Program::stats() {
   }
   const std::lock_guard<std::mutex> lock(plans_mutex_);
   stats.plans = static_cast<int>(plans_.size());
-  for (const auto& [key, plan] : plans_)
+  for (const auto& [key, plan] : plans_) {
     stats.arena_bytes += plan->arena_bytes() * plan->instances();
+    if (plan->batch() != nullptr) stats.arena_bytes += plan->batch()->arena_bytes();
+  }
   if (!plans_.empty()) {
     stats.steps = static_cast<int>(plans_.front().second->step_count());
     stats.folded = plans_.front().second->folded_count();

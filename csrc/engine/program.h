@@ -61,6 +61,7 @@ struct ProgramNode {
   std::vector<int> inputs;  // -1: absent
   std::vector<int> outputs;
   std::unique_ptr<Op> op;
+  Attrs attrs;        // without arrays, but for those of int64
   PackStore weights;  // what the operator packed
   int index = 0;      // how many were added before it
   NodeClock clock;

@@ -1,0 +1,34 @@
+// A batch in parts: a program whose examples do not depend on each other runs for some of them at a
+// time. What one part keeps between operators stays in the second-level cache, and threads work on
+// parts of their own instead of meeting behind every operator. The same bits.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/plan.h"
+
+namespace pycompress {
+
+class Batch {
+ public:
+  // Null when a plan had better run as it is, or examples may depend on each other. `plan` is the
+  // program's for these inputs.
+  static std::unique_ptr<Batch> split(Program* program, const Plan& plan,
+                                      const std::vector<Tensor>& inputs);
+
+  void run(ThreadPool* pool, const std::vector<void*>& inputs, const std::vector<void*>& outputs,
+           bool profiling, bool poison) const;
+  size_t arena_bytes() const;  // of all instances
+
+ private:
+  // `count` parts of `size` examples each, from example `first` on.
+  struct Parts {
+    std::shared_ptr<Plan> plan;
+    int64_t first = 0, count = 0, size = 0;
+  };
+  std::vector<Parts> parts_;
+  std::vector<int64_t> in_bytes_, out_bytes_;  // from one example to the next; 0: for all the same
+};
+
+}  // namespace pycompress
