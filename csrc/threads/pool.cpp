@@ -93,6 +93,10 @@ class InsideTask {
 // One generation of threads. `open` says that the job at hand still takes workers: the caller
 // closes it when the tasks have run out, so it never waits for a thread that did not wake up in
 // time.
+//
+// A job begins and ends without a lock: who looks while another one holds it would go to sleep for
+// it. The mutex is for those that sleep, and each side says that it may be asleep before it looks a
+// last time; all of this is sequentially consistent, so one of the two sees the other.
 struct ThreadPool::State {
   // Where threads share CPUs, one that looks keeps another from working.
   explicit State(int size) : forks(g_forks.load()), looks(usable_cpus() >= size) {
@@ -114,23 +118,42 @@ struct ThreadPool::State {
     for (std::thread& thread : threads) thread.join();
   }
 
+  // The gate: the job's number, whether it is open, and how many work on it.
+  static constexpr uint64_t kOne = 1, kOpen = uint64_t{1} << 16, kJob = kOpen << 1;
+  static constexpr uint64_t working(uint64_t gate) { return gate % kOpen; }
+  static constexpr bool is_new(uint64_t gate, uint64_t seen) {
+    return (gate & kOpen) != 0 && gate / kJob != seen;
+  }
+
+  // Joins a job that it has not seen yet, if there is one.
+  bool join(uint64_t* seen) {
+    uint64_t now = gate.load();
+    while (is_new(now, *seen)) {
+      if (!gate.compare_exchange_weak(now, now + kOne)) continue;
+      *seen = now / kJob;
+      return true;
+    }
+    return false;
+  }
+
   void serve(int worker) {
     uint64_t seen = 0;
-    std::unique_lock<std::mutex> lock(mutex);
     for (;;) {
-      if (looks && seen == job && !stopping) {
-        lock.unlock();
-        look_for([&] { return job.load(std::memory_order_acquire) != seen; });
-        lock.lock();
+      const auto ready = [&] { return is_new(gate.load(), seen) || stopping.load(); };
+      if (looks) look_for(ready);
+      if (!ready()) {
+        std::unique_lock<std::mutex> lock(mutex);
+        ++asleep;
+        wake.wait(lock, ready);
+        --asleep;
       }
-      wake.wait(lock, [&] { return stopping || (open && job != seen); });
-      if (stopping) return;
-      seen = job;
-      ++working;
-      lock.unlock();
+      if (stopping.load()) return;
+      if (!join(&seen)) continue;
       work(worker);
-      lock.lock();
-      if (--working == 0) done.notify_one();
+      const uint64_t before = gate.fetch_sub(kOne);
+      if (working(before) != 1 || (before & kOpen) != 0 || !waits.load()) continue;
+      const std::lock_guard<std::mutex> lock(mutex);
+      done.notify_one();
     }
   }
 
@@ -149,29 +172,29 @@ struct ThreadPool::State {
 
   void run(int64_t count, void (*body)(void*, int64_t, int), void* data) {
     const std::lock_guard<std::mutex> my_turn(turn);
-    {
+    fn = body;
+    context = data;
+    tasks = count;
+    next.store(0);
+    gate.store((gate.load() / kJob + 1) * kJob + kOpen);  // nobody works: the last job is done
+    if (asleep.load() > 0) {
       const std::lock_guard<std::mutex> lock(mutex);
-      fn = body;
-      context = data;
-      tasks = count;
-      next.store(0);
-      open = true;
-      ++job;
-    }
-    if (count - 1 >= static_cast<int64_t>(threads.size())) {
-      wake.notify_all();
-    } else {
-      for (int64_t i = 1; i < count; ++i) wake.notify_one();
+      if (count - 1 >= static_cast<int64_t>(threads.size())) {
+        wake.notify_all();
+      } else {
+        for (int64_t i = 1; i < count; ++i) wake.notify_one();
+      }
     }
     work(0);
-    std::unique_lock<std::mutex> lock(mutex);
-    open = false;
-    if (looks && working > 0) {
-      lock.unlock();
-      look_for([&] { return working.load(std::memory_order_acquire) == 0; });
-      lock.lock();
+    gate.fetch_sub(kOpen);
+    const auto over = [&] { return working(gate.load()) == 0; };
+    if (looks) look_for(over);
+    if (!over()) {
+      std::unique_lock<std::mutex> lock(mutex);
+      waits.store(true);
+      done.wait(lock, over);
+      waits.store(false);
     }
-    done.wait(lock, [&] { return working == 0; });
     if (failure) std::rethrow_exception(std::exchange(failure, nullptr));
   }
 
@@ -180,10 +203,12 @@ struct ThreadPool::State {
   std::mutex turn;  // held for a whole job: jobs take turns
   std::mutex mutex;
   std::condition_variable wake, done;
-  std::atomic<uint64_t> job{0};  // this and `working` change under the mutex; looking needs none
-  bool open = false, stopping = false;
-  std::atomic<int> working{0};
-  void (*fn)(void*, int64_t, int) = nullptr;
+  std::atomic<uint64_t> gate{0};
+  std::atomic<int> asleep{0};      // workers that may sleep
+  std::atomic<bool> waits{false};  // the caller may sleep
+  std::atomic<bool> stopping{false};
+  void (*fn)(void*, int64_t,
+             int) = nullptr;  // these three stay as they are while a job has workers
   void* context = nullptr;
   int64_t tasks = 0;
   std::atomic<int64_t> next{0};
