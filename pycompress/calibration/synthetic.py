@@ -15,8 +15,12 @@ LEADING, OTHER = 1, 64
 """Sizes for dimensions that the model leaves open: the leading one is taken for the batch."""
 
 
-def random_feed(inputs: Sequence[Value], seed: int = 0) -> tuple[dict[str, np.ndarray], list[str]]:
+def random_feed(
+    inputs: Sequence[Value], seed: int = 0, other: int = OTHER
+) -> tuple[dict[str, np.ndarray], list[str]]:
     """Return a feed that fits the declared inputs, and a sentence for each assumption.
+
+    `other` is the size of open dimensions but the leading one.
 
     Floats are normally distributed; integers are 0 or 1, which are valid as indices, masks and
     flags alike.
@@ -39,7 +43,7 @@ def random_feed(inputs: Sequence[Value], seed: int = 0) -> tuple[dict[str, np.nd
             if isinstance(dim, int):
                 shape.append(dim)
                 continue
-            size = LEADING if axis == 0 else OTHER
+            size = LEADING if axis == 0 else other
             if isinstance(dim, str):
                 size = named.setdefault(dim, size)
             shape.append(size)

@@ -11,11 +11,10 @@ from pycompress.calibration import (
     METHODS,
     FeedSource,
     RangeMethod,
-    check_feed,
     feeds,
     one_blas_thread,
-    random_feed,
 )
+from pycompress.compression.made_up import made_up
 from pycompress.compression.replay import convert_decided
 from pycompress.compression.search import (
     Converted,
@@ -37,7 +36,7 @@ from pycompress.report.sizes import model_bytes
 from pycompress.report.timing import Timing, onnxruntime_loader, race, session_loader
 
 if TYPE_CHECKING:
-    from pycompress.calibration import Feed
+    from pycompress.convert import Agreement
     from pycompress.graph import Decision
 
 TIMED_FEEDS = 5
@@ -78,10 +77,12 @@ def compress(
     mode : "auto", "static", "dynamic", "weights", "int4" or "bf16"
         "static": ranges of activations are fixed from calibration. "dynamic": they are found at
         run time. "weights": int8 in the file, float arithmetic. "auto": with calibration
-        convolutions are static, layers on sequences dynamic; without it all are dynamic. "int4": as
-        "auto", and the weights of linear layers in 4 bits with a scale for each 32, in nodes of
-        onnxruntime's MatMulNBits, which not every runtime has. "bf16": weights in bfloat16, and
-        products by way of it where there is a kernel: half of the bytes, and next to no loss.
+        convolutions are static, layers on sequences dynamic; without it all are dynamic, but for
+        depthwise convolutions and what a logarithm is taken of, whose ranges are too wide for it.
+        "int4": as "auto", and the weights of linear layers in 4 bits with a scale for each 32, in
+        nodes of onnxruntime's MatMulNBits, which not every runtime has. "bf16": weights in
+        bfloat16, and products by way of it where there is a kernel: half of the bytes, and next to
+        no loss.
     max_drop : float, optional
         How far the mean cosine similarity of any output may fall below 1 on the held-back feeds,
         and which share of the first places of class scores may move; by default 0.005 and 0.02.
@@ -183,6 +184,7 @@ def compress(
     tell(f"writing {target}")
     done.graph.metadata[SIMPLIFIED] = "1"
     save(with_brief_names(done.graph), target)
+    noise = _on_noise(done) if stream is None else None
     timings, timed_on = _time(source, target, done, tell)
     verdict = done.verdict
     made = Report(
@@ -204,11 +206,23 @@ def compress(
         done.errors,
         done.ranges,
         done.alternatives,
+        noise,
         _decisions(source, mode, exclude, decided, done),
     )
     for page in pages:
         write_report(made, page)
     return made
+
+
+def _on_noise(done: Converted) -> Agreement | None:
+    """Return the agreement on made-up inputs, which are kept for the timing as well."""
+    try:
+        done.made_up, assumed, found = made_up(done.float_graph, done.graph)
+    except (ValueError, TypeError) as error:
+        done.notes.append(f"made-up inputs: {error}")
+        return None
+    done.notes.extend(assumed)
+    return found
 
 
 def _decisions(
@@ -233,20 +247,12 @@ def _metric(done: Converted) -> tuple[float, float] | None:
 
 def _time(source: Path, target: Path, done: Converted, tell: Tell) -> tuple[list[Timing], str]:
     """Time the float and the int8 file, in our session and in onnxruntime if installed."""
-    timed: list[Feed]
     if done.held_back:
         timed, timed_on = done.held_back[:TIMED_FEEDS], "held-back feeds"
+    elif done.made_up:
+        timed, timed_on = done.made_up[:1], "made-up inputs"
     else:
-        try:
-            feed, assumed = random_feed(done.float_graph.inputs)
-            timed, timed_on = (
-                [check_feed(feed, done.float_graph.inputs, "made-up inputs")],
-                "made-up inputs",
-            )
-            done.notes.extend(assumed)
-        except ValueError as error:
-            done.notes.append(f"not timed: {error}")
-            return [], "nothing"
+        return [], "nothing"
     tell("timing")
     entrants = {
         ("pycompress", "float"): session_loader(str(source)),

@@ -102,6 +102,8 @@ class Converted:
     alternatives: tuple[Alternative, ...] = ()
     bounds_of: Mapping[str, Range] = field(default_factory=dict)
     """Ranges of the values in integers, by name."""
+    made_up: list[Feed] = field(default_factory=list)
+    """Inputs that stood in for real ones."""
 
 
 def convert_blind(graph: Graph, refused: tuple[tuple[str, str], ...], wishes: Wishes) -> Converted:
@@ -111,7 +113,7 @@ def convert_blind(graph: Graph, refused: tuple[tuple[str, str], ...], wishes: Wi
     plan = settle(graph, wish, {}, weights)
     done = Converted(graph, apply_plan(graph, plan, {}, weights), plan, refused)
     verify(graph, done.graph, plan, {}, weights)
-    done.notes.append("no calibration data: agreement with the float model was not checked")
+    done.notes.append("no calibration data: agreement with the float model was not checked on it")
     return done
 
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from pycompress.convert.logs import before_logs
 from pycompress.graph.ir import Quantized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pycompress.graph.ir import Graph, Node
+    from pycompress.graph.ir import Constant, Graph, Node
 
 Mode: TypeAlias = Literal["auto", "dynamic", "static", "weights", "int4", "bf16"]
 Precision: TypeAlias = Literal["static", "dynamic", "rows", "weights", "int4", "bf16", "float"]
@@ -50,6 +51,9 @@ Its sums have few products for errors to cancel in, it is fast as it is, and its
 range the most: of the ten nodes of ppocr_det and ppocr_rec each whose ranges at run time cost the
 answers most, four and seven were depthwise, and up to 9,000 times as much as their weights did.
 """
+
+INTO_LOG = "a logarithm makes its small results count as much as its large ones"
+"""Why a layer keeps 8 bits that count, of whatever size, where nothing tells what integers cost."""
 
 
 class PlanError(ValueError):
@@ -149,8 +153,10 @@ def make_plan(graph: Graph, mode: Mode, *, calibrated: bool, exclude: Sequence[s
     nodes = [node for node in graph.nodes if weight_indices(node)]
     _check_exclude(nodes, exclude)
     choices: dict[str, Choice] = {}
+    logs = before_logs(graph) if mode == "dynamic" or not calibrated else set()
     for node in nodes:
-        precision, reason = _choose(node, mode, exclude, calibrated=calibrated)
+        wished = _wish(node, mode, calibrated=calibrated, into_log=node in logs)
+        precision, reason = _choose(node, wished, exclude)
         choices[node.output.name] = Choice(
             node.output.name, label(node), node.op, precision, reason
         )
@@ -177,7 +183,7 @@ def weights_of(node: Node) -> list[np.ndarray | Quantized]:
 
 
 def _choose(
-    node: Node, mode: Mode, exclude: Sequence[str], *, calibrated: bool
+    node: Node, wished: tuple[Precision, str], exclude: Sequence[str]
 ) -> tuple[Precision, str]:
     weights = weights_of(node)
     obstacles = [_obstacle(node, weight, exclude) for weight in weights]
@@ -185,7 +191,7 @@ def _choose(
     obstacle = next(filter(None, obstacles), None)
     if obstacle is not None:
         return "float", obstacle
-    precision, reason = _wish(node, floats[0], mode, calibrated=calibrated)
+    precision, reason = wished
     left = 2 if precision == "bf16" else 1
     saved = sum(weight.nbytes - left * weight.size for weight in floats)
     # a static node is kept all the same: one in float would break the chain of integers around it
@@ -208,8 +214,9 @@ def _obstacle(node: Node, weight: np.ndarray | Quantized, exclude: Sequence[str]
     return reason
 
 
-def _wish(node: Node, weight: np.ndarray, mode: Mode, *, calibrated: bool) -> tuple[Precision, str]:
+def _wish(node: Node, mode: Mode, *, calibrated: bool, into_log: bool) -> tuple[Precision, str]:
     """Return the precision that suits a node: the first of these whose condition holds."""
+    weight = weights_of(node)[0]
     depth = _depth(node, weight)
     x = node.input(0)
     vectors = x is not None and x.shape is not None and len(x.shape) == 2
@@ -227,6 +234,7 @@ def _wish(node: Node, weight: np.ndarray, mode: Mode, *, calibrated: bool) -> tu
         (node.op == "conv_transpose", "weights", "conv_transpose has no integer kernel"),
         (node.op == "recurrent", "dynamic", "each row of input and state by its own range"),
         (depth > MAX_DEPTH, "weights", f"a sum of {depth} products could overflow int32"),
+        (found_late and into_log, "bf16", INTO_LOG),
         (found_late and _depthwise(node, weight), "weights", DEPTHWISE),
         (found_late, "dynamic", f"ranges found at run time{blind}"),
         (mode == "static", "static", "mode 'static'"),
@@ -239,11 +247,11 @@ def _wish(node: Node, weight: np.ndarray, mode: Mode, *, calibrated: bool) -> tu
     return "dynamic", "activations of sequences have outliers that a fixed range cuts off"
 
 
-def _depthwise(node: Node, weight: np.ndarray) -> bool:
+def _depthwise(node: Node, weight: Constant) -> bool:
     return node.op == "conv" and int(node.attrs.get("group", 1)) > 1 and weight.shape[1] == 1
 
 
-def _depth(node: Node, weight: np.ndarray) -> int:
+def _depth(node: Node, weight: Constant) -> int:
     """Products per output element."""
     return int(np.prod(weight.shape[1:])) if node.op == "conv" else int(weight.shape[0])
 

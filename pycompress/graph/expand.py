@@ -49,12 +49,14 @@ class _Expander:
         self.integers: dict[Value, tuple[Value, Value, Value | None]] = {}
         self.zeros: dict[tuple[np.dtype[Any], int], Value] = {}
         self.nodes: list[Node] = []
+        self.named: set[str] = set()
 
     def graph(self, graph: Graph) -> None:
         outer = self.nodes, self.quantized_inputs, self.floats, self.roundings
         # A subgraph may use what was made outside of it, never the other way round.
         self.nodes, self.quantized_inputs, self.floats = [], dict(outer[1]), dict(outer[2])
         self.roundings = dict(outer[3])
+        self.named |= {node.name for node in graph.nodes}
         for node in graph.nodes:
             for sub in node.subgraphs():
                 self.graph(sub)
@@ -84,6 +86,12 @@ class _Expander:
         node = Node(op, inputs, outputs, attrs, name=name)
         self.nodes.append(node)
         return node
+
+    def like(self, value: Value) -> str:
+        """Return the name of a value for the node that makes it, unless a node has it already."""
+        name = self.names.fresh(value.name) if value.name in self.named else value.name
+        self.named.add(name)
+        return name
 
     def result(self, op: str, inputs: list[Value | None], stem: str, **attrs: Any) -> Value:  # noqa: ANN401
         out = Value(self.names.fresh(f"{stem}_{op.lower()}"), np.dtype(np.float32))
@@ -126,7 +134,7 @@ class _Expander:
             inputs = [data, scale, *([] if zero is None else [zero])]
             out = Value(value.name, q.scale.dtype, q.shape)
             attrs = {} if q.axis is None else {"axis": q.axis}
-            self.add("DequantizeLinear", [*inputs], [out], out.name, **attrs)
+            self.add("DequantizeLinear", [*inputs], [out], self.like(out), **attrs)
             self.floats[value] = out
         return self.floats[value]
 
@@ -135,7 +143,7 @@ class _Expander:
         if value not in self.floats:
             halves = self.constant(f"{value.name}_bfloat16", value.array())
             out = Value(value.name, value.dtype, value.shape)
-            self.add("Cast", [halves], [out], out.name, to=_FLOAT)
+            self.add("Cast", [halves], [out], self.like(out), to=_FLOAT)
             self.floats[value] = out
         return self.floats[value]
 

@@ -30,6 +30,7 @@ def report_page(report: Report) -> str:
     sections = [
         _notes(report.notes),
         section("Agreement with the float model", _agreement(report.agreement)),
+        *_made_up(report.made_up),
         section("Times", _times(report.timings, report.timed_on)),
     ]
     if report.alternatives:
@@ -119,6 +120,15 @@ def _agreement(agreement: Agreement | None) -> str:
     ]
     columns = ("output", "#cosine mean", "#cosine min", "#largest error", "#same first place")
     return plots.agreement_plot(agreement.outputs) + table(columns, rows)
+
+
+def _made_up(agreement: Agreement | None) -> list[str]:
+    if agreement is None:
+        return []
+    text = (
+        "The inputs were noise: this shows what is broken, not that the rest is fit for real ones."
+    )
+    return [section("Agreement on made-up inputs", sub(text), _agreement(agreement))]
 
 
 def _times(timings: Sequence[Timing], timed_on: str) -> str:

@@ -74,6 +74,9 @@ class Report:
         Of the values in integers whose range comes from calibration.
     alternatives : tuple of Alternative
         Other ways of converting, with their size, time and agreement; the chosen one among them.
+    made_up : Agreement or None
+        With the float model on inputs that were made up, where none were given: it shows what is
+        broken, and does not show that the rest is fit for real ones.
     decisions : Decisions or None
         What `compress` takes to carry them out again.
     """
@@ -96,6 +99,7 @@ class Report:
     errors: tuple[NodeError, ...] = ()
     ranges: tuple[RangeView, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    made_up: Agreement | None = None
     decisions: Decisions | None = None
 
     @property

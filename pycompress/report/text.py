@@ -49,6 +49,9 @@ def report_view(report: Report) -> RenderableType:
     ]
     if report.agreement is not None:
         parts.append(agreement_view(report.agreement))
+    if report.made_up is not None:
+        title = "Agreement with the float model on MADE-UP inputs (noise): no real ones were given"
+        parts.append(agreement_view(report.made_up, title))
     parts.append(timings_view(report.timings, report.timed_on))
     parts.extend(f"[yellow]·[/yellow] {escape(note)}" for note in report.notes)
     return Group(*parts)

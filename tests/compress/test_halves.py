@@ -228,3 +228,17 @@ def test_a_planted_error_is_named(change, said):
     change(node)
     with pytest.raises(ConversionError, match=f"'one' was converted wrongly: {said}"):
         verify(graph, made, plan, {}, WeightCache())
+
+
+@pytest.mark.parametrize("mode", ["weights", "bf16"])
+def test_a_node_named_like_its_weight_keeps_its_name(mode):
+    nodes = [helper.make_node("MatMul", ["x", "bank"], ["y"], "bank")]
+    face = [("x", TensorProto.FLOAT, [1, 64])], [("y", [1, 64])]
+    graph = preset(model(nodes, *face, {"bank": normal(1, 64, 64)}))
+    plan = make_plan(graph, mode, calibrated=False)
+    made = apply_plan(graph, plan, {}, WeightCache())
+    names = [n.name for n in export(made).graph.node]
+    assert len(set(names)) == len(names)
+    assert "bank" in names
+    feed = {"x": normal(2, 1, 64)}
+    assert cosine(peer(made)(feed)[0], peer(graph)(feed)[0]) > 0.999
