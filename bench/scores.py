@@ -2,7 +2,7 @@
 
 python bench/scores.py DIR SCORER OUT [ID …]   DIR/m holds the models; SCORER is a Python file
 python bench/scores.py … --stage time          times what an earlier run wrote to OUT
-python bench/scores.py … --stage table --peers PEERS.csv
+python bench/scores.py … --stage table --peers PEERS.csv --page docs/models.md --readme README.md
 
 SCORER has a function ``tasks()`` that returns tasks by ID. A task has
 
@@ -18,6 +18,9 @@ fresh sessions; run is the median of each of the first feeds of "test", then the
 thread, the float and the int8 model in turns, and the sum over the parts.
 
 Measures of agreement with the float model are named agree_…, the mean cosine cos_mean.
+
+The tables go to where two comments mark their place; without --page and --readme the long one is
+printed only.
 
 PEERS.csv has the columns model, engine, mb, load_ms, run_ms, metric: what others were measured at.
 """
@@ -37,6 +40,7 @@ import pycompress
 
 ROUNDS, SECONDS, LOADS, TIMED = 5, 4.0, 5, 5
 KINDS = ("float", "int8", "int8, no data")
+BEGIN, END = "<!-- figures of bench/scores.py -->", "<!-- end of figures of bench/scores.py -->"
 
 
 def load_scorer(path):
@@ -150,6 +154,49 @@ def table(rows, peers):
     return "\n".join(lines)
 
 
+def short_table(rows, peers):
+    """Return one row for each model: the float model, the int8 of others, and ours."""
+    lines = [
+        "| model, measure | MB | load ms | run ms | float | ORT int8 | NNCF | **ours** | no data |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, found in rows.items():
+        ours = [found[kind] for kind in KINDS]
+        theirs = {p["engine"]: p for p in peers if p["model"] == name}
+        cells = [
+            f"{name}, {found['measure']}",
+            _to("{:.2f}", *(row["bytes"] / 1e6 for row in ours[:2])),
+            *(_to("{:.3g}", *(row.get(key) for row in ours[:2])) for key in ("load_ms", "run_ms")),
+            f"{ours[0]['metric']:.4f}",
+            " / ".join(_metric(theirs.get(f"onnxruntime {k} int8")) for k in ("dynamic", "static")),
+            _metric(theirs.get("OpenVINO NNCF int8")),
+            f"**{ours[1]['metric']:.4f}**",
+            f"{ours[2]['metric']:.4f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _to(form, before, after):
+    return "–" if None in {before, after} else f"{form.format(before)} → {form.format(after)}"
+
+
+def _metric(peer):
+    try:
+        return "–" if peer is None else f"{float(peer['metric']):.4f}"
+    except ValueError:
+        return peer["metric"] or "–"
+
+
+def replaced(text, part):
+    """Return a text with `part` between its marks."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        message = f"found {text.count(BEGIN)} of '{BEGIN}', {text.count(END)} of '{END}', wanted 1"
+        raise ValueError(message)
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{part}\n\n{END}{rest.partition(END)[2]}"
+
+
 def main():
     """Do what the command line says."""
     parser = argparse.ArgumentParser(
@@ -161,6 +208,8 @@ def main():
     parser.add_argument("ids", nargs="*")
     parser.add_argument("--stage", choices=["all", "score", "time", "table"], default="all")
     parser.add_argument("--peers", type=Path)
+    parser.add_argument("--readme", type=Path, help="gets the short table between its marks")
+    parser.add_argument("--page", type=Path, help="gets the long table between its marks")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     tasks = load_scorer(options.scorer)
@@ -178,6 +227,9 @@ def main():
     if options.stage in {"all", "table"}:
         peers = list(csv.DictReader(options.peers.open())) if options.peers else []
         print(table(rows, peers))
+        for path, part in ((options.readme, short_table), (options.page, table)):
+            if path:
+                path.write_text(replaced(path.read_text(), part(rows, peers)))
 
 
 if __name__ == "__main__":
