@@ -80,7 +80,7 @@ class Edit:
 
     def is_output(self, value: Value) -> bool:
         """Tell whether a value is an output of this graph."""
-        return any(v is value for v in self.graph.outputs)
+        return value in self.graph.outputs
 
     def is_only_read_by(self, value: Value, node: Node) -> bool:
         """Tell whether `node` is the one reader of a value."""

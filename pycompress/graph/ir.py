@@ -109,6 +109,8 @@ class Node:
         subgraph, which may read values of the graphs around it).
     metadata : dict of str
         The node's ``metadata_props``.
+    nested : bool
+        Whether graphs are among the attributes; a node has them from the beginning or never.
     """
 
     op: str
@@ -118,10 +120,14 @@ class Node:
     domain: str = ""
     name: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
+    nested: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         for value in self.outputs:
             value.producer = self
+        for attr in self.attrs.values():
+            if isinstance(attr, Graph):
+                self.nested = True
 
     @property
     def output(self) -> Value:
@@ -142,14 +148,15 @@ class Node:
 
     def reads(self) -> list[Value]:
         """Return the values that the node reads, its subgraphs' captures included."""
-        found: list[Value] = list(filter(None, self.inputs))
-        for attr in self.attrs.values():
-            if isinstance(attr, Graph):
-                found += captures(attr)
+        found = [value for value in self.inputs if value is not None]
+        for graph in self.subgraphs():
+            found += captures(graph)
         return found
 
     def subgraphs(self) -> list[Graph]:
         """Return the graphs among the attributes."""
+        if not self.nested:
+            return []
         return [attr for attr in self.attrs.values() if isinstance(attr, Graph)]
 
     def __repr__(self) -> str:
@@ -186,7 +193,10 @@ class Graph:
         users: dict[Value, list[Node]] = {}
         for node in self.nodes:
             for value in dict.fromkeys(node.reads()):
-                users.setdefault(value, []).append(node)
+                if value in users:
+                    users[value].append(node)
+                else:
+                    users[value] = [node]
         return users
 
     def values(self) -> Iterator[Value]:
@@ -250,17 +260,25 @@ class Graph:
             if node in done:
                 continue
             done[node] = False
-            path.append(node)
-            stack.append(None)
-            for value in reversed(node.reads()):
+            pending = []
+            for value in node.reads():
                 producer = value.producer
-                if producer is None or producer not in own or done.get(producer, False):
+                if producer is None:
                     continue
-                if producer in done:
+                known = done.get(producer)
+                if known is None and producer in own:
+                    pending.append(producer)
+                elif known is False:
                     name = producer.name or producer.output.name
                     msg = f"the graph has a cycle through node '{name}'"
                     raise ValueError(msg)
-                stack.append(producer)
+            if pending:
+                path.append(node)
+                stack.append(None)
+                stack += reversed(pending)
+            else:
+                done[node] = True
+                order.append(node)
         self.nodes = order
 
     def fresh(self, stem: str) -> str:

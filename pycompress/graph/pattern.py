@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -54,13 +54,20 @@ class _Op:
 
 
 class Match:
-    """What the names of a pattern stand for in one place of a graph."""
+    """What the names of a pattern stand for in one place of a graph.
+
+    Attributes
+    ----------
+    found : object
+        For what `refuse` works out and `replace` needs, too.
+    """
 
     def __init__(self, root: Node) -> None:
         self.root = root
         self.values: dict[str, Value | None] = {}
         self.nodes: dict[str, Node] = {}
         self.inner: dict[Node, bool] = {}  # matched nodes -> may be read by others
+        self.found: Any = None
 
     def __getitem__(self, name: str) -> Value:
         value = self.values[name]

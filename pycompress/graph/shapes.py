@@ -34,7 +34,8 @@ class Shapes:
         self._shapes: dict[Value, Shape] = {}
         self._contents: dict[Value, tuple[Dim, ...]] = {}
         self._declared: dict[Value, Shape | None] = {}
-        self._names = 0
+        self._given: set[Dim] = set()  # sizes of the inputs, whatever they are called
+        self._made_up = 0
 
     def shape(self, value: Value | None) -> Shape | None:
         """Return a value's shape; names stand for sizes that are not fixed."""
@@ -58,7 +59,8 @@ class Shapes:
         for value in graph.inputs:
             if value.shape is not None:
                 names = (f"{value.name}.{i}" if d is None else d for i, d in enumerate(value.shape))
-                self._shapes[value] = tuple(names)
+                self._shapes[value] = shape = tuple(names)
+                self._given.update(shape)
         self._declared.update((v, v.shape) for v in graph.outputs)
 
     def end(self, graph: Graph) -> None:
@@ -96,8 +98,8 @@ class Shapes:
         )
 
     def _named(self, dim: Dim) -> Dim:
-        self._names += dim is None
-        return f"{_MADE_UP}{self._names}" if dim is None else dim
+        self._made_up += dim is None
+        return f"{_MADE_UP}?{self._made_up}" if dim is None else dim
 
     def _is_plain(self, value: Value | None) -> bool:
         """Tell whether shape and, of integers, content is known."""
@@ -106,7 +108,13 @@ class Shapes:
             return True
         if value.dtype is not None and value.dtype.kind in "iu" and self.content(value) is None:
             return False
-        return shape is not None and not any(map(_is_made_up, shape))
+        return shape is not None and all(map(self._is_given, shape))
+
+    def _is_given(self, dim: Dim) -> bool:
+        """Tell whether a size is a number, or follows from the inputs'."""
+        return (
+            isinstance(dim, int) or dim in self._given or (dim is not None and _MADE_UP not in dim)
+        )
 
     def _infer(self, node: Node) -> None:
         try:
@@ -122,11 +130,7 @@ class Shapes:
         shape = value.shape
         if shape is None or value in self._declared:
             return False
-        return not any(map(_is_made_up, shape))
-
-
-def _is_made_up(dim: Dim) -> bool:
-    return dim is None or (type(dim) is str and _MADE_UP in dim)
+        return all(map(self._is_given, shape))
 
 
 def _merged(found: Shape, declared: Shape | None) -> Shape:

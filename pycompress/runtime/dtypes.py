@@ -38,9 +38,10 @@ _FIXED: dict[str, tuple[Dtype, ...]] = {
 
 def widen_halves(graph: Graph) -> Graph:
     """Return `graph` with float32 in place of float16 everywhere, inputs and outputs included."""
-    if _HALF not in {v.dtype for v in graph.values()} and not any(
-        _casts_to_half(n) for n in graph.nodes
-    ):
+    made = (v for n in graph.nodes for v in n.outputs)
+    read = (v for n in graph.nodes for v in n.reads())
+    has_half = any(v.dtype == _HALF for group in (graph.inputs, made, read) for v in group)
+    if not has_half and not any(_casts_to_half(n) for n in graph.nodes):
         return graph
     graph = graph.copy()
     _widen(graph)

@@ -31,12 +31,11 @@ from pycompress.runtime.steps import BranchStep, Executable
 from pycompress.runtime.support import refusal, refusal_when_cut
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     import numpy as np
 
-    from pycompress.runtime.spectra import write_transforms
-from pycompress.runtime.steps import Step
+    from pycompress.runtime.steps import Step
 
 
 def prepare(graph: Graph) -> Graph:
@@ -51,11 +50,29 @@ def prepare(graph: Graph) -> Graph:
     if SIMPLIFIED not in graph.metadata and not any(node.is_preset() for node in graph.nodes):
         graph = simplify(graph, in_place=True)
     graph = to_formats(write_transforms(graph), in_place=True).graph
-    graph = absorb(sink(fold_gains(take_roundings(graph))))
+    graph = _use(
+        graph,
+        (take_roundings, "Cast round_to"),
+        (fold_gains, "Mul Add"),
+        (sink, _Q),
+        (absorb, f"{_Q} DequantizeLinear"),
+    )
     infer(graph)
-    graph = fuse_attention(fuse(graph))
+    graph = _use(graph, (fuse, "MatMul Gemm"), (fuse_attention, "Softmax"))
     infer(graph)
-    return hand_over(to_channels_last(graph, refusal))
+    return _use(to_channels_last(graph, refusal), (hand_over, "linear"))
+
+
+_Q = "QuantizeLinear"
+
+
+def _use(graph: Graph, *passes: tuple[Callable[[Graph], Graph], str]) -> Graph:
+    """Apply passes, each named beside the operators that it starts from, where such are there."""
+    ops = {node.op for node in graph.nodes}
+    for change, starts in passes:
+        if not ops.isdisjoint(starts.split()):
+            graph = change(graph)
+    return graph
 
 
 @dataclass

@@ -32,7 +32,7 @@ def test_attributes(ints, floats, i, f, text):
     assert (found.inputs, found.outputs) == ([text, ""], ["y"])
     assert (found.op or "", found.name or "", found.domain) == (text, text, "d")
     (attribute,) = found.attributes
-    assert (attribute.i, attribute.s, attribute.ints, attribute.type) == (i, text, ints, 2)
+    assert (attribute.i, attribute.s, list(attribute.ints), attribute.type) == (i, text, ints, 2)
     np.testing.assert_array_equal(
         np.float32([attribute.f, *attribute.floats]), np.float32([f, *floats])
     )

@@ -28,10 +28,8 @@ def fold_constants(edit: Edit) -> None:
     """
     shapes = edit.shapes()
     for node in edit.nodes():
-        if not edit.owns(node) or any(edit.is_output(v) for v in node.outputs):
-            continue
         results = _computed(edit, node) or _known_size(shapes, node)
-        if results is None:
+        if results is None or not edit.owns(node) or any(map(edit.is_output, node.outputs)):
             continue
         for value, array in zip(node.outputs, results, strict=False):
             if value.dtype is None or value.dtype == array.dtype:
@@ -39,17 +37,17 @@ def fold_constants(edit: Edit) -> None:
 
 
 def _computed(edit: Edit, node: Node) -> list[np.ndarray] | None:
-    inputs = [None if v is None else v.const for v in node.inputs]
-    arrays = [a for a in inputs if isinstance(a, np.ndarray)]
-    known = len(arrays) == sum(v is not None for v in node.inputs)
-    if not known or not can_evaluate(node) or len(node.outputs) != 1:
+    for value in node.inputs:
+        if value is not None and not isinstance(value.const, np.ndarray):
+            return None
+    if not can_evaluate(node) or len(node.outputs) != 1:
         return None
     if node.op == "Cast" and any(in_halves(a) for a in arrays):
         return None
     freed = sum(_freed(edit, node, v) for v in dict.fromkeys(node.inputs) if v is not None)
     if node.op in {"Expand", "Tile", "Pad", "Gather"} and _expected(node) > max(_ALWAYS, freed):
         return None
-    results = evaluate(node, [a if isinstance(a, np.ndarray) else None for a in inputs])
+    results = evaluate(node, [None if v is None else v.array() for v in node.inputs])
     if results is None or sum(r.nbytes for r in results) > max(_ALWAYS, freed):
         return None
     return results
@@ -71,10 +69,11 @@ def _freed(edit: Edit, node: Node, value: Value) -> int:
 
 def _known_size(shapes: Shapes, node: Node) -> list[np.ndarray] | None:
     """Return the output of a node of shape arithmetic whose answer is fixed."""
-    if node.domain or node.op in {"Identity"} or node.output.dtype is None:
+    content = shapes.content(node.output)
+    if content is None or node.domain or node.op == "Identity" or node.output.dtype is None:
         return None
-    content, shape = shapes.content(node.output), shapes.shape(node.output)
-    if content is None or shape is None or not all(isinstance(d, int) for d in content):
+    shape = shapes.shape(node.output)
+    if shape is None or not all(isinstance(d, int) for d in content):
         return None
     dims = [d for d in shape if isinstance(d, int)]
     if len(dims) != len(shape) or int(np.prod(dims, dtype=np.int64)) != len(content):

@@ -15,12 +15,21 @@ if TYPE_CHECKING:
 
 _MOVES_NOTHING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
+_OPS = frozenset(
+    (
+        *("Identity", "Dropout", "Cast", "Transpose", "Concat", "Sum", "Max", "Min", "Mean"),
+        *("Mul", "Div", "Add", "Sub", "Equal", "Where", "Pad", "Expand", "Slice"),
+        *_MOVES_NOTHING,
+    )
+)
+"""The operators that `_join` and `_unchanged` look at."""
+
 
 def drop_identities(edit: Edit) -> None:
     """Let readers of Identity and the like read the input itself; join chains of moves."""
     shapes = edit.shapes()
     for node in edit.nodes():
-        if not edit.owns(node) or node.domain:
+        if node.op not in _OPS or node.domain or not edit.owns(node):
             continue
         _join(edit, shapes, node)
         source = _unchanged(edit, shapes, node)

@@ -28,58 +28,70 @@ _RANDOM = {
 def share_constants(edit: Edit) -> None:
     """Let readers of equal constants read one of them, so that tied weights are stored once.
 
-    Tensors are compared by a few samples first: hashing all weights of a model would take longer
-    than reading it.
+    Tensors of one shape are compared by a few samples first: hashing all weights of a model would
+    take longer than reading it.
     """
-    groups: dict[Hashable, list[Value]] = {}
-    for value in list(edit.graph.constants()):
-        if not isinstance(value.const, np.ndarray) or edit.is_output(value):
-            continue
-        for other in groups.setdefault(_sample(value.const), []):
-            if _same_bits(value.const, other.array()):
-                edit.replace(value, other)
-                break
+    alike: dict[Hashable, list[Value]] = {}
+    for value in edit.graph.constants():
+        if isinstance(value.const, np.ndarray) and not edit.is_output(value):
+            alike.setdefault((value.const.shape, value.const.dtype), []).append(value)
+    for values in alike.values():
+        if len(values) > 1:
+            _share(edit, values)
+
+
+def _share(edit: Edit, values: list[Value]) -> None:
+    """Let readers read the first of those values that are equal."""
+    groups: dict[bytes, list[Value]] = {}
+    for value in values:
+        array = value.array()
+        same = groups.setdefault(_sample(array), [])
+        other = next((v for v in same if _same_bits(array, v.array())), None)
+        if other is None:
+            same.append(value)
         else:
-            groups[_sample(value.const)].append(value)
+            edit.replace(value, other)
 
 
-def _sample(array: np.ndarray) -> Hashable:
-    flat = array.reshape(-1)
-    step = max(1, flat.size // _SAMPLES)
-    return array.dtype.str, array.shape, flat[::step].tobytes()
+def _sample(array: np.ndarray) -> bytes:
+    if array.size <= _SAMPLES:
+        return array.tobytes()
+    return array.reshape(-1)[:: array.size // _SAMPLES].tobytes()
 
 
 def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     """Compare bits, not values: -0 differs from 0, and a NaN equals itself."""
+    if a is b or a.size <= _SAMPLES:  # of which the samples are all there is
+        return True
     words = np.dtype(f"u{a.dtype.itemsize}")
-    return a is b or bool(np.array_equal(a.view(words), b.view(words)))
+    return bool(np.array_equal(a.view(words), b.view(words)))
 
 
 def share_results(edit: Edit) -> None:
     """Let readers of a node that computes what another one computes already read the other one."""
-    first: dict[Hashable, Node] = {}
+    readers: dict[Hashable, list[Node]] = {}  # of the same values, by the same operator
     for node in edit.nodes():
-        if node.op in _RANDOM or any(edit.is_output(v) for v in node.outputs):
+        if node.op in _RANDOM or any(map(edit.is_output, node.outputs)):
             continue
-        key = _key(node)
-        if key is None:
-            continue
-        other = first.setdefault(key, node)
-        if other is not node:
+        alike = readers.setdefault((node.domain, node.op, *map(id, node.inputs)), [])
+        key = _key(node) if alike else None
+        other = None if key is None else next((n for n in alike if _key(n) == key), None)
+        if other is None:
+            alike.append(node)
+        else:
             for value, same in zip(node.outputs, other.outputs, strict=True):
                 edit.replace(value, same)
 
 
 def _key(node: Node) -> Hashable | None:
+    """Return all that tells a node from others that read the same, None if it is never the same."""
     attrs = []
     for name, attr in sorted(node.attrs.items()):
         frozen = _frozen(attr)
         if frozen is None:
             return None
         attrs.append((name, frozen))
-    inputs = tuple(id(v) for v in node.inputs)
-    metadata = tuple(sorted(node.metadata.items()))
-    return node.domain, node.op, inputs, len(node.outputs), tuple(attrs), metadata
+    return len(node.outputs), tuple(attrs), tuple(sorted(node.metadata.items()))
 
 
 def _frozen(attr: Any) -> Hashable | None:  # noqa: ANN401

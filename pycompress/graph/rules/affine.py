@@ -42,10 +42,9 @@ def _shape_of(match: Match) -> tuple[int | None, int]:
     return (None if shape is None else len(shape)), -1
 
 
-def _factors(match: Match) -> tuple[np.ndarray, np.ndarray] | str:
+def _factors(match: Match) -> tuple[np.ndarray | None, np.ndarray | float] | str:
     """Return what the root multiplies by and adds, per channel in float64; or a reason."""
     root, count = match.root, _channels(match)
-    one, zero = np.ones(count), np.zeros(count)
     if root.op == "BatchNormalization":
         parts = [match.array(n) for n in ("GAMMA", "BETA", "MEAN", "VAR")]
         if any(p.shape != (count,) or p.dtype != np.float32 for p in parts):
@@ -61,12 +60,12 @@ def _factors(match: Match) -> tuple[np.ndarray, np.ndarray] | str:
     number = number.astype(np.float64)
     match root.op:
         case "Mul":
-            return number, zero
+            return number, 0.0
         case "Div":
-            return 1 / number, zero
+            return 1 / number, 0.0
         case "Add":
-            return one, number
-    return one, -number
+            return None, number
+    return None, -number
 
 
 def _folded(match: Match) -> tuple[np.ndarray, np.ndarray | None] | str:
@@ -80,9 +79,14 @@ def _folded(match: Match) -> tuple[np.ndarray, np.ndarray | None] | str:
         bias = np.zeros(_channels(match)) if b is None else _own_bias(match)
         if bias is None:
             return f"its bias '{match['B'].name}' is not one number for each channel"
-        folded = (w * _along(node, w, scale)).astype(np.float32)
-        bias = (bias * scale + shift).astype(np.float32)
-    if np.isfinite(w).all() and not (np.isfinite(folded).all() and np.isfinite(bias).all()):
+        folded = w
+        if scale is not None:
+            folded = np.empty(w.shape, np.float32)
+            np.multiply(w, _along(node, w, scale), out=folded, casting="same_kind")  # in float64
+            bias *= scale
+        bias = (bias + shift).astype(np.float32)
+    finite = np.isfinite(bias).all() and (scale is None or np.isfinite(folded).all())
+    if not finite and np.isfinite(w).all():
         return "its factors are not finite"
     return folded, bias if b is not None or bias.any() else None
 
@@ -124,17 +128,17 @@ def _refuse(edit: Edit, match: Match) -> str | None:
         and _shape_of(match)[0] != 2
     ):
         return "its channels are not known to be on the last axis"
-    folded = _folded(match)
-    return folded if isinstance(folded, str) else None
+    match.found = _folded(match)
+    return match.found if isinstance(match.found, str) else None
 
 
 def _replace(edit: Edit, match: Match) -> None:
-    product, folded = match.nodes["product"], _folded(match)
-    assert not isinstance(folded, str)
-    weight, bias = folded
-    inputs: list[Value | None] = [match["x"], edit.constant(match["W"].name, weight)]
+    product, w = match.nodes["product"], match["W"]
+    weight, bias = match.found
+    weight = w if weight is w.const else edit.constant(w.name, weight)
+    inputs: list[Value | None] = [match["x"], weight]
     if bias is not None:
-        inputs.append(edit.constant(f"{match['W'].name}_bias", bias))
+        inputs.append(edit.constant(f"{w.name}_bias", bias))
     attrs = {k: v for k, v in product.attrs.items() if k != "beta"}
     op = "Gemm" if product.op == "MatMul" and bias is not None else product.op  # MatMul has no bias
     new = edit.supersede(match.root, op, inputs, attrs)

@@ -82,14 +82,16 @@ def restore(edit: Edit) -> None:
     for node in edit.nodes():
         if node.is_preset() and node.op != "activation":
             continue
-        for value in dict.fromkeys(v for v in node.inputs if v is not None):
-            if isinstance(value.const, Quantized):
-                dequantized = _dequantized(edit, value.const, value.name)
-                inputs = [dequantized.output if v is value else v for v in node.inputs]
-                edit.set_inputs(node, inputs)
+        integers = [v for v in node.inputs if v is not None and isinstance(v.const, Quantized)]
+        for value in dict.fromkeys(integers):
+            dequantized = _dequantized(edit, value)
+            inputs = [dequantized.output if v is value else v for v in node.inputs]
+            edit.set_inputs(node, inputs)
 
 
-def _dequantized(edit: Edit, q: Quantized, name: str) -> Node:
+def _dequantized(edit: Edit, value: Value) -> Node:
+    q, name = value.const, value.name
+    assert isinstance(q, Quantized)
     inputs = [edit.constant(f"{name}_quantized", q.data), edit.constant(f"{name}_scale", q.scale)]
     if q.zero_point.any():
         inputs.append(edit.constant(f"{name}_zero_point", q.zero_point))
