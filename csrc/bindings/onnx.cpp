@@ -4,6 +4,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bindings/arrays.h"
@@ -20,8 +21,8 @@ using onnx::Wire;
 
 constexpr int kDeepest = 64;  // nested messages; an If in an If in an If takes three each
 
-// What becomes of a field. Those that come once are None until they do; the others are lists, and
-// the last five arrays, None when empty.
+// What becomes of a field. Those that come once are None until they do; the others are lists, ()
+// when empty, and the last five arrays, None when empty.
 enum class Kind : uint8_t {
   kInt32,
   kInt64,
@@ -111,6 +112,11 @@ const Message kModel{"Model",
                       {14, Kind::kMessages, &kEntry},
                       {25, Kind::kMessages, &kAnything}}};
 
+// The most frequent first.
+const Message* const kMessages[] = {&kAttribute, &kNode,       &kTensor,    &kDim,   &kShape,
+                                    &kType,      &kTensorType, &kValueInfo, &kEntry, &kOpset,
+                                    &kAnything,  &kGraph,      &kModel};
+
 constexpr bool is_repeated(Kind kind) { return kind >= Kind::kTexts; }
 constexpr bool is_list(Kind kind) { return kind >= Kind::kTexts && kind <= Kind::kFloats; }
 constexpr bool is_scalars(Kind kind) { return kind >= Kind::kInts; }
@@ -175,7 +181,9 @@ py::object array(const uint8_t* file, const std::vector<Field>& fields, Wire wir
 
 class Parser {
  public:
-  Parser(const uint8_t* file, const py::dict& classes) : file_(file), classes_(classes) {}
+  Parser(const uint8_t* file, const py::dict& classes) : file_(file) {
+    for (const Message* kind : kMessages) types_.emplace_back(kind, type_of(*kind, classes));
+  }
 
   // An instance of the class of the message's name: a NamedTuple, filled in its order.
   py::object message(const Message& kind, size_t begin, size_t end, int depth) const {
@@ -212,16 +220,34 @@ class Parser {
   }
 
  private:
+  static PyTypeObject* type_of(const Message& kind, const py::dict& classes) {
+    PyObject* type = PyDict_GetItemString(classes.ptr(), kind.name);
+    if (type == nullptr) throw std::invalid_argument(std::string("no class for ") + kind.name);
+    return reinterpret_cast<PyTypeObject*>(type);
+  }
+
   py::object instance(const Message& kind) const {
-    auto* type = reinterpret_cast<PyTypeObject*>(PyDict_GetItemString(classes_.ptr(), kind.name));
+    size_t at = 0;
+    while (types_[at].first != &kind) ++at;
+    PyTypeObject* type = types_[at].second;
     const auto count = static_cast<py::ssize_t>(kind.slots.size());
-    PyObject* made = type == nullptr ? nullptr : type->tp_alloc(type, count);
-    if (made == nullptr) throw std::invalid_argument(std::string("no class for ") + kind.name);
+    PyObject* made = type->tp_alloc(type, count);
+    if (made == nullptr) throw py::error_already_set();
     for (py::ssize_t i = 0; i < count; ++i) {
       const bool list = is_list(kind.slots[static_cast<size_t>(i)].kind);
-      PyTuple_SET_ITEM(made, i, list ? PyList_New(0) : py::none().release().ptr());
+      PyObject* absent = list ? nothing_.ptr() : Py_None;
+      Py_INCREF(absent);
+      PyTuple_SET_ITEM(made, i, absent);
     }
     return py::reinterpret_steal<py::object>(made);
+  }
+
+  // The list of a field that comes many times, a new one when this is the first time.
+  PyObject* list(const py::object& made, py::ssize_t i) const {
+    PyObject* now = PyTuple_GET_ITEM(made.ptr(), i);
+    if (now != nothing_.ptr()) return now;
+    set(made, i, py::list());
+    return PyTuple_GET_ITEM(made.ptr(), i);
   }
 
   static void set(const py::object& made, py::ssize_t i, py::object value) {
@@ -234,6 +260,7 @@ class Parser {
            const Field& field, int depth) const {
     PyObject* now = PyTuple_GET_ITEM(made.ptr(), i);
     if (slot.kind == Kind::kInts || slot.kind == Kind::kFloats) {
+      now = list(made, i);
       each_number<float>(file_, field, wire_of(slot.kind), [&](uint64_t bits) {
         append(now, slot.kind == Kind::kInts
                         ? PyLong_FromLongLong(static_cast<int64_t>(bits))
@@ -247,7 +274,7 @@ class Parser {
     }
     py::object value = single(slot, field, depth);
     if (is_repeated(slot.kind)) {
-      append(now, value.release().ptr());
+      append(list(made, i), value.release().ptr());
     } else {
       set(made, i, std::move(value));
     }
@@ -307,7 +334,8 @@ class Parser {
   }
 
   const uint8_t* file_;
-  const py::dict& classes_;
+  const py::tuple nothing_{0};
+  std::vector<std::pair<const Message*, PyTypeObject*>> types_;
 };
 
 }  // namespace

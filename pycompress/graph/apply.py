@@ -55,20 +55,33 @@ _index = lru_cache(maxsize=64)(_Index)
 def apply_rules(edit: Edit, rules: Rules) -> None:
     """Apply rules until none fits any more."""
     index = _index(rules)
-    while _round(edit, index):
-        pass
+    nodes = [node for node in edit.nodes() if index.has(node)]
+    while nodes:
+        nodes = _round(edit, index, nodes)
 
 
-def _round(edit: Edit, index: _Index) -> bool:
-    """Look at every node, and again at what a rule made; tell whether anything changed."""
-    queue = deque(n for n in edit.nodes() if index.has(n))
-    queued = set(queue)
+def _round(edit: Edit, index: _Index, nodes: list[Node]) -> list[Node]:
+    """Look at nodes, and at what rules made of them, again and again.
+
+    Returns
+    -------
+    list of Node
+        What to look at once more, when anything changed: where a rule could fit and did not, what
+        stands further away may be another now.
+    """
+    queue = deque(nodes)
+    queued = set(nodes)
     edit.added.clear()
     any_change = False
+    waiting: dict[Node, None] = {}
     while queue:
         node = queue.popleft()
         queued.discard(node)
-        if not edit.owns(node) or not _apply_first(edit, index.rules(edit, node), node):
+        could_fit = index.rules(edit, node) if edit.owns(node) else ()
+        if not could_fit:
+            continue
+        if not _apply_first(edit, could_fit, node):
+            waiting[node] = None
             continue
         any_change = True
         changed = list(edit.added)
@@ -77,7 +90,7 @@ def _round(edit: Edit, index: _Index) -> bool:
         fresh = [n for n in dict.fromkeys(changed) if n not in queued and index.has(n)]
         queue.extend(fresh)
         queued.update(fresh)
-    return any_change
+    return list(waiting) if any_change else []
 
 
 def _apply_first(edit: Edit, rules: Iterable[Rule], node: Node) -> bool:

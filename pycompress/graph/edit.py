@@ -42,6 +42,7 @@ class Edit:
         self.version = 0
         self._shapes: tuple[int, Shapes] | None = None
         self._nodes = dict.fromkeys(graph.nodes)
+        self._is_ordered = False
         self._readers: dict[Value, dict[Node, None]] = {}
         for node in graph.nodes:
             self._register(node)
@@ -109,6 +110,7 @@ class Edit:
     def add(self, node: Node) -> Node:
         """Take in a node."""
         self.version += 1
+        self._is_ordered = False
         self._nodes[node] = None
         self._register(node)
         self.added.append(node)
@@ -196,7 +198,10 @@ class Edit:
     def finish(self) -> Graph:
         """Write the nodes back, sorted, without those that nobody needs."""
         self.graph.nodes = list(self._nodes)
+        if self._is_ordered:  # nodes went, and what read their results reads what came before
+            return self.graph
         self.graph.prune()
+        self._is_ordered = True
         dead = self._nodes.keys() - self.graph.nodes
         self.version += len(dead)
         self._nodes = dict.fromkeys(self.graph.nodes)

@@ -130,7 +130,7 @@ class Shapes:
         shape = value.shape
         if shape is None or value in self._declared:
             return False
-        return all(map(self._is_given, shape))
+        return all(type(dim) is int or self._is_given(dim) for dim in shape)
 
 
 def _merged(found: Shape, declared: Shape | None) -> Shape:

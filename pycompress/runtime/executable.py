@@ -50,13 +50,8 @@ def prepare(graph: Graph) -> Graph:
     if SIMPLIFIED not in graph.metadata and not any(node.is_preset() for node in graph.nodes):
         graph = simplify(graph, in_place=True)
     graph = to_formats(write_transforms(graph), in_place=True).graph
-    graph = _use(
-        graph,
-        (take_roundings, "Cast round_to"),
-        (fold_gains, "Mul Add"),
-        (sink, _Q),
-        (absorb, f"{_Q} DequantizeLinear"),
-    )
+    graph = take_roundings(graph)
+    graph = _use(graph, (fold_gains, "Mul Add"), (sink, _Q), (absorb, f"{_Q} DequantizeLinear"))
     infer(graph)
     graph = _use(graph, (fuse, "MatMul Gemm"), (fuse_attention, "Softmax"))
     infer(graph)

@@ -54,7 +54,7 @@ def test_tensors(numbers, floats, raw):
     )
     model = helper.make_model(helper.make_graph([], "g", [], [], [tensor]))
     found = parsed(model).graph.initializers[0]
-    assert found.dims == numbers
+    assert list(found.dims) == numbers
     begin, end = found.raw_data
     assert model.SerializeToString()[begin:end] == raw
     (text,) = found.string_data

@@ -42,7 +42,7 @@ def _computed(edit: Edit, node: Node) -> list[np.ndarray] | None:
             return None
     if not can_evaluate(node) or len(node.outputs) != 1:
         return None
-    if node.op == "Cast" and any(in_halves(a) for a in arrays):
+    if node.op == "Cast" and any(in_halves(v.const) for v in node.inputs if v is not None):
         return None
     freed = sum(_freed(edit, node, v) for v in dict.fromkeys(node.inputs) if v is not None)
     if node.op in {"Expand", "Tile", "Pad", "Gather"} and _expected(node) > max(_ALWAYS, freed):

@@ -178,9 +178,9 @@ _PLAIN_ATTRIBUTES: dict[int, Callable[[messages.Attribute], Any]] = {
     AttributeProto.INT: lambda message: message.i or 0,
     AttributeProto.FLOAT: lambda message: message.f or 0.0,
     AttributeProto.STRING: lambda message: message.s or "",
-    AttributeProto.INTS: lambda message: message.ints,
-    AttributeProto.FLOATS: lambda message: message.floats,
-    AttributeProto.STRINGS: lambda message: message.strings,
+    AttributeProto.INTS: lambda message: list(message.ints),
+    AttributeProto.FLOATS: lambda message: list(message.floats),
+    AttributeProto.STRINGS: lambda message: list(message.strings),
 }
 """What reads an attribute that holds no tensor and no graph."""
 

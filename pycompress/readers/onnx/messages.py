@@ -2,17 +2,20 @@
 
 Each class has the fields of onnx.proto that the reader looks at, in the order of the table in
 ``csrc/bindings/onnx.cpp``. A field that comes once and is absent is None; one that may come many
-times is a list.
+times is a list, and () when it is absent.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from pycompress import _core
 from pycompress.readers.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Entry(NamedTuple):
@@ -39,7 +42,7 @@ class Dim(NamedTuple):
 class Shape(NamedTuple):
     """Sizes."""
 
-    dims: list[Dim]
+    dims: Sequence[Dim]
 
 
 class TensorType(NamedTuple):
@@ -65,17 +68,17 @@ class ValueInfo(NamedTuple):
 class Tensor(NamedTuple):
     """A tensor; `raw_data` says where its bytes begin and end in the file."""
 
-    dims: list[int]
+    dims: Sequence[int]
     data_type: int | None
     float_data: np.ndarray | None
     int32_data: np.ndarray | None
-    string_data: list[str | bytes]
+    string_data: Sequence[str | bytes]
     int64_data: np.ndarray | None
     name: str | None
     raw_data: tuple[int, int] | None
     double_data: np.ndarray | None
     uint64_data: np.ndarray | None
-    external_data: list[Entry]
+    external_data: Sequence[Entry]
     data_location: int | None
 
 
@@ -88,22 +91,22 @@ class Attribute(NamedTuple):
     s: str | bytes | None
     t: Tensor | None
     g: Graph | None
-    floats: list[float]
-    ints: list[int]
-    strings: list[str | bytes]
+    floats: Sequence[float]
+    ints: Sequence[int]
+    strings: Sequence[str | bytes]
     type: int | None
 
 
 class Node(NamedTuple):
     """An operator and the names of what it reads and makes."""
 
-    inputs: list[str]
-    outputs: list[str]
+    inputs: Sequence[str]
+    outputs: Sequence[str]
     name: str | None
     op: str | None
-    attributes: list[Attribute]
+    attributes: Sequence[Attribute]
     domain: str | None
-    metadata: list[Entry]
+    metadata: Sequence[Entry]
 
 
 class Anything(NamedTuple):
@@ -113,23 +116,23 @@ class Anything(NamedTuple):
 class Graph(NamedTuple):
     """Nodes, and what they compute from what."""
 
-    nodes: list[Node]
+    nodes: Sequence[Node]
     name: str | None
-    initializers: list[Tensor]
+    initializers: Sequence[Tensor]
     doc: str | bytes | None
-    inputs: list[ValueInfo]
-    outputs: list[ValueInfo]
-    values: list[ValueInfo]
-    sparse: list[Anything]
+    inputs: Sequence[ValueInfo]
+    outputs: Sequence[ValueInfo]
+    values: Sequence[ValueInfo]
+    sparse: Sequence[Anything]
 
 
 class Model(NamedTuple):
     """A file."""
 
     graph: Graph | None
-    opsets: list[Opset]
-    metadata: list[Entry]
-    functions: list[Anything]
+    opsets: Sequence[Opset]
+    metadata: Sequence[Entry]
+    functions: Sequence[Anything]
 
 
 _MESSAGES = (
