@@ -24,16 +24,26 @@ _INT64, _BOOL = np.dtype(np.int64), np.dtype(np.bool_)
 _ONNX_FLOAT, _ONNX_HALF = 1, 10
 _FIXED: dict[str, tuple[Dtype, ...]] = {
     "EmbedLayerNormalization": (_FLOAT, np.dtype(np.int32), _FLOAT),
-    **dict.fromkeys(("Shape", "Size", "ArgMax", "ArgMin", "NonZero"), (_INT64,)),
+    **dict.fromkeys(("Shape", "Size", "ArgMax", "ArgMin", "NonZero", "SequenceLength"), (_INT64,)),
     **dict.fromkeys(
         ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not"),
         (_BOOL,),
     ),
-    **dict.fromkeys(("IsNaN", "IsInf"), (_BOOL,)),
+    **dict.fromkeys(("IsNaN", "IsInf", "OptionalHasElement"), (_BOOL,)),
     "MatMulInteger": (np.dtype(np.int32),),
     "ConvInteger": (np.dtype(np.int32),),
     "DynamicQuantizeLinear": (np.dtype(np.uint8), _FLOAT, np.dtype(np.uint8)),
 }
+
+_BODIES = {"If": ("then_branch", 0), "Loop": ("body", 1), "Scan": ("body", 0)}
+"""Which body's outputs, and from which on, an operator gives."""
+_NO_TENSOR = frozenset(
+    (
+        *("SequenceEmpty", "SequenceConstruct", "SequenceInsert", "SequenceErase", "SequenceAt"),
+        *("SplitToSequence", "ConcatFromSequence", "SequenceMap", "Optional", "OptionalGetElement"),
+    )
+)
+"""Operators whose inputs do not tell the element type of what they give."""
 
 
 def widen_halves(graph: Graph) -> Graph:
@@ -96,6 +106,8 @@ def _results(node: Node) -> Iterator[Dtype | None]:
         yield from (same for _ in node.outputs)
     elif node.domain in {PRESET, NATIVE} and node.op != "MatMul":
         yield _native_result(node, same)
+    elif node.op in _BODIES:
+        yield from _of_body(node)
     elif node.op in _FIXED:
         yield from _FIXED[node.op]
     elif node.op == "Cast":
@@ -115,9 +127,16 @@ def _results(node: Node) -> Iterator[Dtype | None]:
     elif node.op in {"TopK", "MaxPool"}:
         yield same
         yield _INT64
-    else:
+    elif node.op not in _NO_TENSOR:
         for _ in node.outputs:
             yield same
+
+
+def _of_body(node: Node) -> Iterator[Dtype | None]:
+    for sub in node.subgraphs():
+        infer(sub)
+    body, skipped = _BODIES[node.op]
+    yield from (v.dtype for v in node.attrs[body].outputs[skipped:])
 
 
 def _native_result(node: Node, same: Dtype | None) -> Dtype | None:

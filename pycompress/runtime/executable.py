@@ -5,13 +5,16 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pycompress.graph import simplify, to_formats
 from pycompress.graph.ir import Graph, Node, Value
 from pycompress.graph.passes import SIMPLIFIED
 from pycompress.runtime.absorb import absorb
 from pycompress.runtime.attention import fuse_attention
+from pycompress.runtime.bodies import alone, stands_alone
 from pycompress.runtime.dtypes import infer, widen_halves
 from pycompress.runtime.fallback import ReferenceStep
 from pycompress.runtime.functions import write_out
@@ -22,18 +25,16 @@ from pycompress.runtime.layout import to_channels_last
 from pycompress.runtime.lower import Builder
 from pycompress.runtime.narrow import widen_narrow
 from pycompress.runtime.notices import FallbackWarning
-from pycompress.runtime.partition import Segment, partition, reads
+from pycompress.runtime.partition import Segment, partition
 from pycompress.runtime.peer import PEER, REFERENCE, PeerStep
 from pycompress.runtime.rounded import take_roundings
 from pycompress.runtime.sink import sink
 from pycompress.runtime.spectra import write_transforms
-from pycompress.runtime.steps import BranchStep, Executable
+from pycompress.runtime.steps import Executable
 from pycompress.runtime.support import refusal, refusal_when_cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
-
-    import numpy as np
 
     from pycompress.runtime.steps import Step
 
@@ -121,6 +122,11 @@ def build(
             steps += _foreign_steps(nodes, graph, threads, fallbacks)
         else:
             steps += [_step(part, graph, fallbacks, threads, float_format) for part in group]
+    for step in steps:  # a program has its own
+        for value in step.inputs:
+            if isinstance(value, Value) and value.const is not None:
+                array = value.array()
+                constants[value] = np.ascontiguousarray(array).reshape(array.shape)
     for node in graph.nodes:  # the steps know values; through them the graph would stay, too
         for value in node.outputs:
             value.producer = None
@@ -128,7 +134,7 @@ def build(
 
 
 def _is_foreign(part: Segment | Node) -> bool:
-    return isinstance(part, Node) and not part.is_op("If")
+    return isinstance(part, Node) and not stands_alone(part)
 
 
 def _step(
@@ -136,32 +142,7 @@ def _step(
 ) -> Step:
     if isinstance(part, Segment):
         return Builder(threads, float_format).build(part)
-    return _branch_step(part, graph, fallbacks, threads, float_format)
-
-
-def _branch_step(
-    node: Node, graph: Graph, fallbacks: Fallbacks, threads: int, float_format: str
-) -> BranchStep:
-    condition = node.inputs[0]
-    if condition is None:
-        msg = f"node '{node.name}' (If) has no condition"
-        raise ValueError(msg)
-    inputs = list(dict.fromkeys(reads(node)))
-
-    def branch(key: str) -> Executable:
-        part: Graph = node.attrs[key]
-        whole = Graph(part.name, inputs, part.outputs, part.nodes, graph.opset, graph.opsets)
-        # A copy: what it captures is not an input of the graph around it.
-        executable = build(whole.copy(), threads, fallbacks, float_format)
-        for mine, theirs in zip(node.outputs, executable.outputs, strict=True):
-            mine.dtype = cast("Value", theirs).dtype if mine.dtype is None else mine.dtype
-        return executable
-
-    branches = branch("else_branch"), branch("then_branch")
-    known = condition.const is not None
-    return BranchStep(
-        inputs, node.outputs, bool(condition.array().item()) if known else condition, branches
-    )
+    return alone(part, graph, lambda body: build(body, threads, fallbacks, float_format))
 
 
 def _foreign_steps(

@@ -13,14 +13,10 @@ EXCLUDED = {
     "onnx.reference has no subgraph that reads outer values here": [
         "flexattention_(score_mod|prob_mod|causal_mask|soft_cap|relative_positional)",
     ],
-    "an optional value in a branch": ["if_opt", "loop16_seq_none"],
+    "an optional without a value": ["if_opt", "loop16_seq_none"],
     "written in an opset before 6": ["not_.d"],
     "Scan of opset 8, whose form went in opset 9": ["scan_sum"],
     "OneHot whose depth is a float": ["onehot_.*"],
-    "onnx.reference adds a dimension to what a Loop collects": [
-        "range_(float|float16|bfloat16)_type_positive_delta_expanded",
-        "range_int32_type_negative_delta_expanded",
-    ],
     "its answer has rounding errors above its own tolerance": ["dft_inverse_opset19"],
     "slow in onnx.reference": ["lppool_3d_default"],
     "gradients: models are run here, not trained": ["gradient_of_.*"],

@@ -213,7 +213,7 @@ def test_another_format_is_refused(plan):
     data = bytearray(plan.read_bytes())
     data[8] += 1
     plan.write_bytes(data)
-    with pytest.raises(ModelError, match="has format 2, this version of pycompress reads 1"):
+    with pytest.raises(ModelError, match="has format 3, this version of pycompress reads 2"):
         InferenceSession(plan)
 
 

@@ -178,34 +178,6 @@ def test_if_on_an_input():
         assert_close(session.run(None, feeds), reference(m.proto(), feeds))
 
 
-def test_loop_runs_through_the_reference():
-    m = Model()
-    x = m.input("x", [2])
-    count = m.const(np.array(3))
-    go = m.const(np.array(True))
-    body = helper.make_graph(
-        [
-            helper.make_node("Add", ["state", x], ["next"]),
-            helper.make_node("Identity", ["go"], ["again"]),
-        ],
-        "body",
-        [
-            helper.make_tensor_value_info("i", INT64, []),
-            helper.make_tensor_value_info("go", BOOL, []),
-            helper.make_tensor_value_info("state", FLOAT, [2]),
-        ],
-        [
-            helper.make_tensor_value_info("again", BOOL, []),
-            helper.make_tensor_value_info("next", FLOAT, [2]),
-        ],
-    )
-    m.output(m.node("Loop", count, go, x, body=body))
-    feeds = {"x": np.array([1.0, 2.0], np.float32)}
-    with pytest.warns(FallbackWarning, match="Loop"):
-        session = InferenceSession(m.proto())
-    assert_close(session.run(None, feeds), [np.array([4.0, 8.0], np.float32)])
-
-
 def test_values_that_decide_shapes():
     """A shape that is an input, and one that is computed from data."""
     m = Model()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pycompress.runtime.steps import Executable
 
 MAGIC = b"PYCPLAN\n"
-FORMAT = 1
+FORMAT = 2
 """Grows when what is written, or what an operator makes of its attributes, changes."""
 
 _HEAD = struct.Struct("<8s5Q16x")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pycompress.runtime.steps import BranchStep, Call, Executable, NativeStep
+from pycompress.runtime.plan.kinds import NAMES
+from pycompress.runtime.steps import Call, Executable, NativeStep, Step
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -41,23 +42,22 @@ class Describer:
             "steps": [self._step(step) for step in executable.steps],
         }
 
-    def _step(self, step: object) -> dict[str, Any]:
+    def _step(self, step: Step) -> dict[str, Any]:
         if isinstance(step, NativeStep):
             described = self._native(step)
-        elif isinstance(step, BranchStep):
-            described = self._branch(step)
+        elif type(step) in NAMES:
+            described = self._alone(step)
         else:
             msg = "a plan cannot hold nodes that have no native kernel; see session.fallbacks"
             raise ValueError(msg)
         passed = {"inputs": self._numbers(step.inputs), "outputs": self._numbers(step.outputs)}
         return described | passed
 
-    def _branch(self, step: BranchStep) -> dict[str, Any]:
-        known = isinstance(step.condition, bool)
+    def _alone(self, step: Any) -> dict[str, Any]:  # noqa: ANN401 - one of KINDS
         return {
-            "known": step.condition if known else None,
-            "condition": None if known else self._number(step.condition),
-            "branches": [self.executable(branch) for branch in step.branches],
+            "kind": NAMES[type(step)],
+            "bodies": [self.executable(body) for body in step.bodies],
+            "fields": {key: getattr(step, key) for key in step.FIELDS},
         }
 
     def _native(self, step: NativeStep) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import numpy as np
 
 from pycompress import _core
 from pycompress.runtime.elements import ENGINE
-from pycompress.runtime.steps import BranchStep, Call, Executable, NativeStep
+from pycompress.runtime.plan.kinds import KINDS
+from pycompress.runtime.steps import Call, Executable, NativeStep
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -50,8 +51,10 @@ class Rebuilder:
 
     def _step(self, described: dict[str, Any]) -> Step:
         inputs, outputs = described["inputs"], described["outputs"]
-        if "branches" in described:
-            return self._branch(described)
+        if "kind" in described:
+            bodies = [self.executable(body) for body in described["bodies"]]
+            step: Step = KINDS[described["kind"]](inputs, outputs, bodies, **described["fields"])
+            return step
         program = _core.Program(self.threads)
         calls = [self._call(program, *row) for row in described["calls"]]
         program.finish(described["returned"])
@@ -59,20 +62,6 @@ class Rebuilder:
         _same(len(inputs), taken, "inputs of a program")
         _same(len(outputs), len(described["returned"]), "outputs of a program")
         return NativeStep(inputs, outputs, program, calls, described["returned"])
-
-    def _branch(self, described: dict[str, Any]) -> BranchStep:
-        inputs, outputs = described["inputs"], described["outputs"]
-        otherwise, then = map(self.executable, described["branches"])
-        for branch in (otherwise, then):
-            _same(len(branch.inputs), len(inputs), "inputs of a branch")
-            _same(len(branch.outputs), len(outputs), "outputs of a branch")
-        known, condition = described["known"], described["condition"]
-        if known is None and condition not in inputs:
-            msg = f"the condition {condition} is no input of its branches"
-            raise ValueError(msg)
-        return BranchStep(
-            inputs, outputs, condition if known is None else bool(known), (otherwise, then)
-        )
 
     def _call(self, program: _core.Program, kind: str, *arguments: Any) -> Call:  # noqa: ANN401
         if kind == "input":
