@@ -247,7 +247,7 @@ struct DepthwiseKernels {
 // `rows` rows of n elements, `ld` elements apart in x and in q. rows_*: scale[r] and zero[r] belong
 // to row r; columns_*: scale[i] and zero[i] to column i. `stream`: q is too large to be kept in a
 // cache, and is written around them. `next`, where not null, is what will be read after them and is
-// not in a near cache: n elements, to prefetch along the way.
+// not in a near cache: as many rows, to prefetch along the way.
 struct QuantizeArgs {
   const float* x;
   int64_t rows, n, ld;

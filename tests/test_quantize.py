@@ -114,7 +114,7 @@ def test_channels_on_any_axis(shape, axis, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("one_zero", [True, False])
 @pytest.mark.parametrize(
-    ("rows", "n"), [(5, 70), (9, 1537), (6, 8193), (4, 64), (33, 48), (61, 7), (3, 200), (8, 1000)]
+    ("rows", "n"), [(5, 70), (9, 1537), (8, 8193), (4, 64), (33, 48), (61, 7), (3, 200), (8, 1000)]
 )
 def test_a_scale_for_each_column(rows, n, one_zero, dtype):
     rng = np.random.default_rng(5)
@@ -143,20 +143,51 @@ def test_a_column_that_divides_among_others(scale):
     np.testing.assert_array_equal(pc.quantize(x, scales, axis=1), expected)
 
 
-# More than caches hold, so that it is written around them, at the worst alignment.
+# More than caches hold, so that it is written around them: whole dwords off, and at the worst
+# alignment.
 @pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("offset", [64, 61])
 @pytest.mark.parametrize("axis", [None, 0, 1])
-def test_what_no_cache_holds(axis):
-    rows, n = 4099, 4096
-    part = np.random.default_rng(6).normal(0, 40, (1, n)).astype(np.float32)
-    x = np.repeat(part, rows, 0)
-    scale = np.float32(0.7) if axis is None else np.full(x.shape[axis], 0.7, np.float32)
+def test_what_no_cache_holds(axis, offset):
+    rows, n, kinds = 4099, 4096, 7
+    rng = np.random.default_rng(6)
+    part = rng.normal(0, 40, (kinds, n)).astype(np.float32)
+    part[:, : len(SPECIAL)] = part[:, -len(SPECIAL) :] = SPECIAL
+    x = np.resize(part, (rows, n))
+    scale, zero = np.float32(0.7), np.int64(5)
+    if axis is not None:
+        period = kinds if axis == 0 else n
+        scale = rng.uniform(0.1, 2, period).astype(np.float32)
+        zero = rng.integers(-128, 128, period)
+    expected = oracle.quantize(part, scale, zero, axis)
+    if axis == 0:
+        scale, zero = np.resize(scale, rows), np.resize(zero, rows)
+        scale[2002] = 1e-40  # a multiple of 7; it divides
     guarded = np.full(rows * n + 128, 99, np.int8)
-    out = guarded[61 : 61 + rows * n].reshape(rows, n)
-    pc.quantize(x, scale, 5, axis, out=out)
-    assert (out == oracle.quantize(part, 0.7, 5)).all()
-    assert (guarded[:61] == 99).all()
-    assert (guarded[61 + rows * n :] == 99).all()
+    out = guarded[offset : offset + rows * n].reshape(rows, n)
+    pc.quantize(x, scale, zero, axis, out=out)
+    if axis == 0:
+        with np.errstate(over="ignore"):
+            divided = oracle.quantize(part[:1], scale[2002], zero[2002])
+        np.testing.assert_array_equal(out[2002:2003], divided)
+        out[2002] = expected[0]
+    for kind in range(kinds):
+        assert (out[kind::kinds] == expected[kind]).all()
+    assert (guarded[:offset] == 99).all()
+    assert (guarded[offset + rows * n :] == 99).all()
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("shape", [(4099, 4096), (300, 1000)])
+def test_weights_of_many_rows(shape):
+    kinds = 7
+    part = np.random.default_rng(7).normal(0, 1, (kinds, shape[1])).astype(np.float32)
+    found = pc.quantize_weights(np.resize(part, shape), 0)
+    scale = np.abs(part).max(axis=1) / np.float32(127)
+    np.testing.assert_array_equal(found.scale, np.resize(scale, shape[0]))
+    expected = oracle.quantize(part, scale, axis=0)
+    for kind in range(kinds):
+        assert (found.data[kind::kinds] == expected[kind]).all()
 
 
 @pytest.mark.parametrize("shape", [(300000,), (300, 1000), (100, 333, 9)])

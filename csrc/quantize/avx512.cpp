@@ -2,6 +2,7 @@
 
 #include "kernels.h"
 // The names above come first.
+#include "quantize/lines_avx512.inc.h"
 #include "quantize/quantize.inc.h"
 
 namespace pycompress {

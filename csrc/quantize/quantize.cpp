@@ -3,21 +3,21 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <fstream>
 #include <limits>
+#include <string>
 #include <vector>
-
-#if defined(__unix__) || defined(__APPLE__)
-#include <unistd.h>  // _SC_LEVEL3_CACHE_SIZE, where the system has it
-#endif
 
 namespace pycompress {
 namespace {
 
 constexpr int64_t kPiece = 1 << 15;  // elements of a task: some microseconds of work
-constexpr int64_t kTable = 1024;     // parameters that are spread out over elements at a time
-constexpr int64_t kLongRow = 64;     // from here on a row's own scale pays
-constexpr int64_t kJoined = 512;     // shorter rows are joined up to here
-constexpr int64_t kColumns = 8192;   // scales that are spread out over columns at a time
+constexpr int64_t kInL1 = 1 << 12;   // elements that stay in L1, and in L2 with their bytes
+constexpr int64_t kInL2 = 1 << 16;
+constexpr int64_t kTable = 1024;    // parameters that are spread out over elements at a time
+constexpr int64_t kLongRow = 64;    // from here on a row's own scale pays
+constexpr int64_t kJoined = 512;    // shorter rows are joined up to here
+constexpr int64_t kColumns = 8192;  // scales that are spread out over columns at a time
 
 int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
@@ -92,15 +92,23 @@ void convert(Function function, const From* from, const Channels& of, const floa
            });
 }
 
+// Bytes of the last cache that this CPU shares with few others. sysconf() may count all of a
+// socket's together: on some CPUs ten times as much as one core has.
+int64_t last_cache() {
+  constexpr int64_t kUsual = int64_t{32} << 20;
+  for (const char level : {'3', '2'}) {
+    std::string path = "/sys/devices/system/cpu/cpu0/cache/index./size";
+    path[path.find('.')] = level;
+    int64_t kilobytes = 0;
+    if (std::ifstream(path) >> kilobytes && kilobytes > 0) return kilobytes << 10;  // "32768K"
+  }
+  return kUsual;
+}
+
 // Whether what is read and written is more than caches hold: then what is written first would have
 // left them before anyone reads it.
 bool streams(const Channels& of) {
-#ifdef _SC_LEVEL3_CACHE_SIZE
-  static const int64_t found = sysconf(_SC_LEVEL3_CACHE_SIZE);
-#else
-  static const int64_t found = 0;
-#endif
-  const int64_t cache = found > 0 ? found : int64_t{32} << 20;
+  static const int64_t cache = last_cache();
   return of.size() * 5 > cache;
 }
 
@@ -112,9 +120,10 @@ void quantize_long_rows(Kernel kernel, const float* x, const Channels& of, const
                         const int32_t* zero, Byte* q, ThreadPool* pool) {
   const int64_t length = of.channels == 1 ? of.size() : of.inner;
   const int64_t rows = of.size() / length;
-  const int64_t piece = 2 * kPiece;  // of a row that is longer
+  const int64_t wide = streams(of) ? 4 : 1;
+  const int64_t piece = 2 * wide * kPiece;  // of a row that is longer
   const int64_t per_row = pieces(length, piece);
-  const int64_t group = std::max<int64_t>(1, kPiece / length);
+  const int64_t group = std::max<int64_t>(1, wide * kPiece / length);
   const int64_t tasks = pieces(rows, group) * per_row;
   parallel_for(pool, tasks, [&](int64_t task, int) {
     // From the end on: what was looked at last, to find a scale, is still in a cache.
@@ -251,19 +260,24 @@ int64_t quantize_weights(const KernelSet& set, const float* x, const Channels& o
   const std::vector<int32_t> zero(static_cast<size_t>(of.channels), 0);
   const bool by_rows = of.outer == 1 && of.inner >= kLongRow && of.channels > 1;
   if (by_rows) {
-    // A row is quantized while it is in the cache that finding its scale has put it in.
-    const int64_t group = std::max<int64_t>(1, kPiece / of.inner);
+    // Rows are quantized while they are in the cache that finding their scales has put them in.
+    const bool around = streams(of);
+    const int64_t group = std::max<int64_t>(1, (around ? kInL2 : kInL1) / of.inner);
     parallel_for(
         of.size() < 2 * kPiece ? nullptr : pool, pieces(of.channels, group),
         [&](int64_t task, int) {
-          const int64_t end = std::min(of.channels, (task + 1) * group);
-          for (int64_t r = task * group; r < end; ++r) {
-            const float* row = x + r * of.inner;
-            scale[r] = scale_that_holds(kernels.largest(row, of.inner));
-            if (!std::isfinite(scale[r])) continue;
-            kernels.rows_s8({row, 1, of.inner, of.inner, scale + r, zero.data(), q + r * of.inner,
-                             streams(of), r + 1 < of.channels ? row + of.inner : nullptr});
+          const int64_t first = task * group;
+          const int64_t end = std::min(of.channels, first + group);
+          for (int64_t r = first; r < end; ++r) {
+            scale[r] = scale_that_holds(kernels.largest(x + r * of.inner, of.inner));
           }
+          if (!std::all_of(scale + first, scale + end, [](float s) { return std::isfinite(s); })) {
+            return;
+          }
+          // Caches give the next ones meanwhile; memory is read faster by the scan.
+          const float* next = !around && end + group <= of.channels ? x + end * of.inner : nullptr;
+          kernels.rows_s8({x + first * of.inner, end - first, of.inner, of.inner, scale + first,
+                           zero.data(), q + first * of.inner, around, next});
         });
   } else {
     largest_by_channel(kernels, x, of, scale);

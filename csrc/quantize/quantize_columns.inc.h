@@ -7,6 +7,7 @@ namespace {
 
 constexpr int64_t kBlock = 8192;      // columns whose inverses are kept at a time
 constexpr int64_t kInL1 = 1536;       // columns whose inverses stay in L1
+constexpr int kTogether = 6;          // rows that share what L2 gives of the columns, or memory
 constexpr int64_t kRowsToInvert = 4;  // inverting costs as much as some rows
 
 template <typename Byte>
@@ -39,6 +40,35 @@ struct Columns {
     return {load(reciprocal + shift + i), load(rest + shift + i)};
   }
   I32 zeros(int64_t i) const { return load(zero + shift + i); }
+};
+
+// Four vectors of columns.
+struct FourColumns {
+  Inverse inverses[4];
+  Zeros4 zeros;
+  F32 divide(F32 x, int, int vector) const { return times(x, inverses[vector]); }
+  const Zeros4& zeros_of(int) const { return zeros; }
+};
+
+// The columns from `column` on, as stream_shifted() wants them.
+template <bool kOneZero>
+struct ColumnAfterColumn {
+  const Columns& by;
+  int64_t column;
+  Zeros4 zeros;
+
+  [[gnu::always_inline]] FourColumns operator()(int64_t) {
+    FourColumns four{{by.inverse(column), by.inverse(column + kLanes),
+                      by.inverse(column + 2 * kLanes), by.inverse(column + 3 * kLanes)},
+                     zeros};
+    if (!kOneZero) {
+      four.zeros = zeros4(by.zeros(column), by.zeros(column + kLanes),
+                          by.zeros(column + 2 * kLanes), by.zeros(column + 3 * kLanes));
+    }
+    column += kFour;
+    column = column >= by.n ? column - by.n : column;
+    return four;
+  }
 };
 
 // False where one of the scales has to divide. The first `lead` elements come before x is aligned.
@@ -89,29 +119,24 @@ template <int kRuns, bool kStream, bool kOneZero, typename Byte>
 inline void quantize_runs(const float* x, int64_t count, int64_t apart, int64_t lead,
                           const Columns& by, Byte* q) {
   const int64_t first = least(lead, count);
+  ColumnAfterColumn<kOneZero> columns{by, first % by.n, zeros4(by.zero[by.shift])};
   int64_t i = first;
-  int64_t column = i % by.n;
-  Zeros4 zeros = zeros4(by.zero[by.shift]);
-  for (; i + kFour <= count; i += kFour) {
-    const Inverse at0 = by.inverse(column);
-    const Inverse at1 = by.inverse(column + kLanes);
-    const Inverse at2 = by.inverse(column + 2 * kLanes);
-    const Inverse at3 = by.inverse(column + 3 * kLanes);
-    if (!kOneZero) {
-      zeros = zeros4(by.zeros(column), by.zeros(column + kLanes), by.zeros(column + 2 * kLanes),
-                     by.zeros(column + 3 * kLanes));
-    }
+  if (kStream && until_aligned(x) == lead && can_shift(x, count, apart, q)) {
+    i += (count - first) / kFour * kFour;
+    stream_shifted<kRuns>(x + first, i - first, apart, columns, q + first);
+  } else {
+    for (; i + kFour <= count; i += kFour) {
+      const FourColumns four = columns(i);
 #pragma GCC unroll 16
-    for (int r = 0; r < kRuns; ++r) {
-      const float* from = x + r * apart + i;
-      const I32 a = to_i32(bounded(times(load(from), at0)));
-      const I32 b = to_i32(bounded(times(load(from + kLanes), at1)));
-      const I32 c = to_i32(bounded(times(load(from + 2 * kLanes), at2)));
-      const I32 d = to_i32(bounded(times(load(from + 3 * kLanes), at3)));
-      store_sat4<kStream>(q + r * apart + i, a, b, c, d, zeros);
+      for (int r = 0; r < kRuns; ++r) {
+        const float* from = x + r * apart + i;
+        const I32 a = to_i32(bounded(four.divide(load(from), r, 0)));
+        const I32 b = to_i32(bounded(four.divide(load(from + kLanes), r, 1)));
+        const I32 c = to_i32(bounded(four.divide(load(from + 2 * kLanes), r, 2)));
+        const I32 d = to_i32(bounded(four.divide(load(from + 3 * kLanes), r, 3)));
+        store_sat4<kStream>(q + r * apart + i, a, b, c, d, four.zeros);
+      }
     }
-    column += kFour;
-    column = column >= by.n ? column - by.n : column;
   }
   for (int r = 0; r < kRuns; ++r) {
     quantize_few_columns(x + r * apart, 0, first, by, q + r * apart);
@@ -134,18 +159,19 @@ inline void quantize_by_columns(const float* x, int64_t rows, int64_t ld, int64_
                                 const Columns& by, Byte* q) {
   // Rows without gaps are one run.
   const bool joined = ld == by.n && by.n >= kFour;
-  if (joined && by.n <= kInL1) {
-    quantize_runs<1, kStream>(x, rows * ld, 0, lead, by, q);
-    return;
-  }
-  const int64_t apart = rows / 4;
-  const int64_t steps = joined ? 1 : apart;
+  const int64_t apart = joined && by.n <= kInL1 && !kStream ? 0 : rows / kTogether;
+  const int64_t steps = joined ? least(apart, 1) : apart;
   for (int64_t r = 0; r < steps; ++r) {
-    quantize_runs<4, kStream>(x + r * ld, joined ? apart * ld : by.n, apart * ld, lead, by,
-                              q + r * ld);
+    quantize_runs<kTogether, kStream>(x + r * ld, joined ? apart * ld : by.n, apart * ld, lead, by,
+                                      q + r * ld);
   }
-  for (int64_t r = 4 * apart; r < rows; ++r) {
-    quantize_runs<1, kStream>(x + r * ld, by.n, 0, lead, by, q + r * ld);
+  const int64_t done = kTogether * apart;
+  if (joined && done < rows) {
+    quantize_runs<1, kStream>(x + done * ld, (rows - done) * ld, 0, lead, by, q + done * ld);
+  } else {
+    for (int64_t r = done; r < rows; ++r) {
+      quantize_runs<1, kStream>(x + r * ld, by.n, 0, lead, by, q + r * ld);
+    }
   }
 }
 
@@ -160,7 +186,8 @@ void quantize_columns(const QuantizeArgs& args) {
     const float* scale = args.scale + start;
     const int32_t* zero = args.zero + start;
     const bool stream = args.stream && args.ld % kFour == 0;
-    const int64_t lead = stream ? until_aligned(static_cast<const void*>(q)) : until_aligned(x);
+    const bool by_q = stream && !can_shift(x, n, args.ld, q);
+    const int64_t lead = by_q ? until_aligned(static_cast<const void*>(q)) : until_aligned(x);
     // Inverting costs as much as some rows.
     if (args.rows < kRowsToInvert || !describe_columns(scale, zero, n, lead, &by)) {
       for (int64_t r = 0; r < args.rows; ++r) {

@@ -80,5 +80,10 @@ inline bool two_products_are_exact(float scale) {
   return low == 0 || low > 6 || low < -6 || products_hold_at_ties(scale);
 }
 
+inline F32 bounded(F32 v) { return min(set1(1024.0f), v); }  // where to_i32 needs it; NaN stays
+
+// NaN and what is far below end at -1024, so that a zero point can be added without wrapping.
+inline I32 to_i32_bounded(F32 v) { return to_i32(max(bounded(v), set1(-1024.0f))); }
+
 }  // namespace
 }  // namespace pycompress

@@ -2,6 +2,7 @@
 
 #include "kernels.h"
 // The names above come first.
+#include "quantize/lines_none.inc.h"
 #include "quantize/quantize.inc.h"
 
 namespace pycompress {

@@ -88,17 +88,26 @@ inline Zeros4 zeros4(int32_t zero) {
 inline Zeros4 zeros4(I32 a, I32 b, I32 c, I32 d) {
   return {_mm512_packs_epi32(a.v, b.v), _mm512_packs_epi32(c.v, d.v)};
 }
-template <bool kStream, typename Byte>
-inline void store_sat4(Byte* p, I32 a, I32 b, I32 c, I32 d, const Zeros4& zeros) {
+template <typename Byte>
+inline __m512i pack4(I32 a, I32 b, I32 c, I32 d, const Zeros4& zeros, const Byte* p) {
   const __m512i ab = _mm512_adds_epi16(_mm512_packs_epi32(a.v, b.v), zeros.ab);
   const __m512i cd = _mm512_adds_epi16(_mm512_packs_epi32(c.v, d.v), zeros.cd);
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  const __m512i bytes = _mm512_permutexvar_epi32(order, pack_bytes(ab, cd, p));
+  return pack_bytes(ab, cd, p);
+}
+inline __m512i packed_order() {
+  return _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+}
+template <bool kStream>
+inline void store_line(void* p, __m512i bytes) {
   if (kStream) {
-    _mm512_stream_si512(reinterpret_cast<__m512i*>(p), bytes);
+    _mm512_stream_si512(static_cast<__m512i*>(p), bytes);
   } else {
     _mm512_storeu_si512(p, bytes);
   }
+}
+template <bool kStream, typename Byte>
+inline void store_sat4(Byte* p, I32 a, I32 b, I32 c, I32 d, const Zeros4& zeros) {
+  store_line<kStream>(p, _mm512_permutexvar_epi32(packed_order(), pack4(a, b, c, d, zeros, p)));
 }
 inline void streams_done() { _mm_sfence(); }
 

@@ -1,0 +1,74 @@
+// Quantizing a run by one scale, over the names of a simd/ header.
+#pragma once
+#include "quantize/alignment.inc.h"
+#include "quantize/quantize_divide.inc.h"
+
+namespace pycompress {
+namespace {
+
+struct Products {
+  Inverse inverse;
+  F32 operator()(F32 x) const { return times(x, inverse); }
+};
+
+struct Quotient {
+  F32 scale;
+  F32 operator()(F32 x) const { return div(x, scale); }
+};
+
+// n < kFour elements.
+template <typename Byte, typename Divide>
+inline void quantize_few(const float* x, int64_t n, const Divide& divide, int32_t zero, Byte* q) {
+  const I32 zeros = set1(zero);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    store_sat(q + i, add(to_i32_bounded(divide(load(x + i))), zeros));
+  }
+  if (i < n) {
+    const F32 v = divide(load_partial(x + i, n - i));
+    store_sat_partial(q + i, n - i, add(to_i32_bounded(v), zeros));
+  }
+}
+
+template <bool kStream, typename Byte, typename Divide>
+inline void quantize_four(const float* x, const Divide& divide, const Zeros4& zeros, Byte* q) {
+  const I32 a = to_i32(bounded(divide(load(x))));
+  const I32 b = to_i32(bounded(divide(load(x + kLanes))));
+  const I32 c = to_i32(bounded(divide(load(x + 2 * kLanes))));
+  const I32 d = to_i32(bounded(divide(load(x + 3 * kLanes))));
+  store_sat4<kStream>(q, a, b, c, d, zeros);
+}
+
+template <bool kStream, typename Byte, typename Divide>
+inline void quantize_run(const float* x, int64_t n, const Divide& divide, int32_t zero, Byte* q,
+                         const float* next = nullptr) {
+  if (n < kFour) {
+    quantize_few(x, n, divide, zero, q);
+    return;
+  }
+  // What does not come in fours at the ends is done as fours that overlap others.
+  const Zeros4 zeros = zeros4(zero);
+  int64_t i = kStream ? until_aligned(static_cast<const void*>(q)) : until_aligned(x);
+  if (i > 0) quantize_four<false>(x, divide, zeros, q);
+  if (next != nullptr) {
+    for (; i + kFour <= n; i += kFour) {
+#pragma GCC unroll 16
+      for (int64_t line = 0; line < kFour; line += 16) __builtin_prefetch(next + i + line);
+      quantize_four<kStream>(x + i, divide, zeros, q + i);
+    }
+  }
+  for (; i + kFour <= n; i += kFour) quantize_four<kStream>(x + i, divide, zeros, q + i);
+  if (i < n) quantize_four<false>(x + n - kFour, divide, zeros, q + n - kFour);
+}
+
+template <typename Byte>
+inline void quantize_row(const float* x, int64_t n, float scale, int32_t zero, Byte* q) {
+  if (two_products_are_exact(scale)) {
+    quantize_run<false>(x, n, Products{invert(set1(scale))}, zero, q);
+  } else {
+    quantize_run<false>(x, n, Quotient{set1(scale)}, zero, q);
+  }
+}
+
+}  // namespace
+}  // namespace pycompress
