@@ -26,6 +26,7 @@ from pycompress.compression.search import (
 from pycompress.convert import Bounds, Decisions, Metric, Mode, PlanError, fingerprint
 from pycompress.convert.rounding import MEMORY
 from pycompress.graph import save, simplify, to_formats, with_brief_names
+from pycompress.graph.names import tell_apart
 from pycompress.graph.passes import SIMPLIFIED
 from pycompress.readers import read
 from pycompress.report.ledger import Ledger, make_ledger
@@ -163,6 +164,7 @@ def compress(
     decided = None if decisions is None else Decisions.read(decisions)
     tell(f"reading {source}")
     rewrite = to_formats(simplify(read(source)))
+    tell_apart(rewrite.graph)
     refused = tuple((d.node, d.reason) for d in rewrite.decisions if _worth_telling(d))
     stream = None if calibration is None else feeds(calibration, rewrite.graph.inputs)
     with one_blas_thread():

@@ -116,8 +116,8 @@ def constant_bytes(graph: Graph) -> int:
     """Return the bytes of all constants that nodes read, each counted once."""
     constants = {
         id(value.const): value.const
-        for node in graph.nodes
-        for value in node.reads()
-        if value.const is not None
+        for node in graph.everywhere()
+        for value in node.inputs
+        if value is not None and value.const is not None
     }
     return sum(stored_bytes(constant) for constant in constants.values())

@@ -132,7 +132,7 @@ def _separate(node: Node, residual: Value, names: Names) -> list[Node]:
 def settle(graph: Graph, plan: Plan, ranges: Mapping[str, Range], weights: WeightCache) -> Plan:
     """Return the plan with what can't be carried out moved to a safer precision."""
     changed: list[Choice] = []
-    for node in graph.nodes:
+    for node in graph.everywhere():
         choice = plan.choices.get(node.output.name)
         if choice is None:
             continue
@@ -184,7 +184,7 @@ def apply_plan(
     names = Names(graph)
     # embeddings last: they take a tied weight along any axis, the other formats along their own
     # only
-    for node in sorted(graph.nodes, key=lambda n: n.op == "embedding"):
+    for node in sorted(graph.everywhere(), key=lambda n: n.op == "embedding"):
         precision = plan.precision(node)
         if precision in {None, "int4", "float"}:
             continue
@@ -207,7 +207,8 @@ def apply_plan(
 def _rename_copies(graph: Graph, names: Names) -> None:
     """Give a weight that others still read in float, or in other integers, a name of its own."""
     taken: set[str] = set()
-    for value in dict.fromkeys(v for v in graph.values() if v.const is not None):
+    read = (v for node in graph.everywhere() for v in node.inputs if v is not None)
+    for value in dict.fromkeys(v for v in (*read, *graph.outputs) if v.const is not None):
         if value.name in taken:
             value.name = names.fresh(value.name)
         taken.add(value.name)

@@ -87,7 +87,7 @@ def weight_bytes(graph: Graph, plan: Plan) -> dict[tuple[str, Precision], int]:
     """Return the bytes of each planned node's weights in each precision."""
     found: dict[tuple[str, Precision], int] = {}
     integers: Iterable[Precision] = ("static", "dynamic", "rows", "weights")
-    for node in graph.nodes:
+    for node in graph.everywhere():
         if plan.precision(node) is None:
             continue
         weights = weights_of(node)

@@ -27,7 +27,7 @@ _LAYERS, _KEEPING = ("conv", "linear"), ("", "relu", "clip")
 def before_logs(graph: Graph) -> set[Node]:
     """Return the layers that a logarithm looks through to, by operators that keep what it sees."""
     found: set[Node] = set()
-    left = [node for node in graph.nodes if node.is_op("Log")]
+    left = [node for node in graph.everywhere() if node.is_op("Log")]
     seen: set[Node] = set(left)
     while left:
         for value in left.pop().inputs:

@@ -150,12 +150,17 @@ def make_plan(graph: Graph, mode: Mode, *, calibrated: bool, exclude: Sequence[s
     if mode == "static" and not calibrated:
         msg = "mode 'static' needs calibration data: ranges of activations are measured on it"
         raise PlanError(msg)
-    nodes = [node for node in graph.nodes if weight_indices(node)]
+    nodes = [node for node in graph.everywhere() if weight_indices(node)]
+    outer = set(graph.nodes)
     _check_exclude(nodes, exclude)
     choices: dict[str, Choice] = {}
     logs = before_logs(graph) if mode == "dynamic" or not calibrated else set()
     for node in nodes:
-        wished = _wish(node, mode, calibrated=calibrated, into_log=node in logs)
+        if node in outer:
+            wished = _wish(node, mode, calibrated=calibrated, into_log=node in logs)
+        else:  # what a body computes is not watched, and blocks have their place outside
+            inner: Mode = mode if mode in {"bf16", "weights"} else "dynamic"
+            wished = _wish(node, inner, calibrated=calibrated, into_log=node in logs)
         precision, reason = _choose(node, wished, exclude)
         choices[node.output.name] = Choice(
             node.output.name, label(node), node.op, precision, reason

@@ -185,7 +185,7 @@ def wanted_moments(graph: Graph, plan: Plan, memory: int = MEMORY) -> list[Layer
     whose moments would not fit into `memory` bytes beside those of smaller ones.
     """
     readers: dict[int, int] = {}
-    for node in graph.nodes:
+    for node in graph.everywhere():
         for value in node.reads():
             readers[id(value.const)] = readers.get(id(value.const), 0) + 1
     found: list[tuple[int, Node, np.ndarray]] = []

@@ -70,8 +70,8 @@ def verify(
     for complaint in _of_pairs(graph, made, ranges):
         msg = f"internal: {complaint}"
         raise ConversionError(msg)
-    converted = {node.output.name: node for node in made.nodes if node.outputs}
-    for node in graph.nodes:
+    converted = {node.output.name: node for node in made.everywhere() if node.outputs}
+    for node in graph.everywhere():
         choice = plan.choices.get(node.output.name)
         if choice is None or choice.precision == "float":
             continue

@@ -60,7 +60,7 @@ def work_of(graph: Graph, plan: Plan, shapes: Shapes) -> Work:
         and is no work.
     """
     found: dict[tuple[str, Precision], float] = {}
-    for node in graph.nodes:
+    for node in graph.everywhere():
         if plan.precision(node) is None:
             continue
         products, elements = _products(node, shapes), _elements(node, shapes)

@@ -199,6 +199,13 @@ class Graph:
                     users[value] = [node]
         return users
 
+    def everywhere(self) -> Iterator[Node]:
+        """Iterate over the nodes of this graph and of all the bodies in it."""
+        for node in self.nodes:
+            yield node
+            for sub in node.subgraphs():
+                yield from sub.everywhere()
+
     def values(self) -> Iterator[Value]:
         """Iterate over every value once: inputs, then what the nodes read and compute."""
         found = list(self.inputs)

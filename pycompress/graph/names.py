@@ -40,6 +40,20 @@ class Names:
         return name
 
 
+def tell_apart(graph: Graph) -> Graph:
+    """Return `graph`, changed: no two nodes give values of one name.
+
+    Bodies that stand beside each other may use a name twice, as no one sees both.
+    """
+    names, seen = Names(graph, late=True), set[str]()
+    for node in graph.everywhere():
+        for value in node.outputs:
+            if value.name in seen:
+                value.name = names.fresh(value.name)
+            seen.add(value.name)
+    return graph
+
+
 def _names(graph: Graph) -> Iterator[str]:
     for value in graph.values():
         yield value.name

@@ -90,7 +90,7 @@ def inspect(model: str | Path) -> Inspection:
     graph = read(path)
     rewrite = to_formats(simplify(graph))
     reasons = {d.node: d.reason for d in rewrite.decisions if d.format is None}
-    operators = Counter(node.op for node in rewrite.graph.nodes)
+    operators = Counter(node.op for node in rewrite.graph.everywhere())
     return Inspection(
         str(model),
         model_bytes(path),
@@ -109,7 +109,7 @@ def _value(value: Value) -> ValueSpec:
 def _nodes(graph: Graph, reasons: dict[str, str]) -> list[NodeSpec]:
     counted: set[int] = set()
     rows = []
-    for node in graph.nodes:
+    for node in graph.everywhere():
         size = 0
         for value in node.inputs:
             if value is not None and value.const is not None and id(value.const) not in counted:

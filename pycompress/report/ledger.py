@@ -95,9 +95,9 @@ def make_type_ledger(a: Graph, b: Graph, file_a: int, file_b: int) -> Ledger:
 def _bytes_by_type(graph: Graph) -> dict[str, int]:
     found: dict[str, int] = {}
     counted: set[int] = set()
-    for node in graph.nodes:
-        for value in node.reads():
-            constant = value.const
+    for node in graph.everywhere():
+        for value in node.inputs:
+            constant = None if value is None else value.const
             if constant is None or id(constant) in counted:
                 continue
             counted.add(id(constant))
@@ -111,7 +111,7 @@ def _constant_bytes(graph: Graph, keys: set[str]) -> tuple[dict[str, int], int]:
     counted: set[int] = set()
     own: dict[str, int] = {}
     rest = 0
-    for node in graph.nodes:
+    for node in graph.everywhere():
         # the layer whose output was renamed by an inserted pair or a separated residual keeps its
         # weights' row
         key = node.output.name if node.outputs else ""
