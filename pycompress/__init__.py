@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # what _HOME says, for type checkers and editors
         pack as pack,
         qgemm as qgemm,
         qlinear as qlinear,
+        qmatmul as qmatmul,
     )
     from pycompress.kernels.int4 import (
         Int4Weights as Int4Weights,
@@ -94,6 +95,7 @@ _HOME: dict[str, str] = {
     "qconv": "kernels.conv",
     "qgemm": "kernels.gemm",
     "qlinear": "kernels.gemm",
+    "qmatmul": "kernels.gemm",
     "quantize": "kernels.quantize",
     "quantize_int4": "kernels.int4",
     "quantize_weights": "kernels.quantize",

@@ -46,6 +46,7 @@ __all__: list[str] = [
     "qconv",
     "qgemm",
     "qlinear",
+    "qmatmul",
     "quantize",
     "quantize_weights",
     "range",
@@ -336,6 +337,13 @@ def qlinear(
     residual: typing.Any,
     residual_scale: typing.Any,
     residual_zero_point: typing.Any,
+    out: typing.Any,
+) -> numpy.ndarray: ...
+def qmatmul(
+    a: numpy.ndarray,
+    b: numpy.ndarray,
+    a_zero_point: typing.Any,
+    b_zero_point: typing.Any,
     out: typing.Any,
 ) -> numpy.ndarray: ...
 def quantize(

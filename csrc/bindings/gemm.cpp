@@ -5,6 +5,7 @@
 
 #include "bindings/direct.h"
 #include "bindings/families.h"
+#include "bindings/matmul.h"
 #include "bindings/packed.h"
 #include "dispatch/dispatch.h"
 
@@ -59,6 +60,9 @@ void bind_gemm(py::module_& module) {
       direct<4, qgemm>("qgemm",
                        "qgemm(a: numpy.ndarray, packed: PackedWeights, a_zero_point: typing.Any, "
                        "out: typing.Any) -> numpy.ndarray"),
+      direct<5, qmatmul>("qmatmul",
+                         "qmatmul(a: numpy.ndarray, b: numpy.ndarray, a_zero_point: typing.Any, "
+                         "b_zero_point: typing.Any, out: typing.Any) -> numpy.ndarray"),
       {}};
   add_direct(module, functions);
   module.def(

@@ -1,5 +1,7 @@
 // Weights into panels, with the sums that zero points need.
 
+#include "gemm/pack.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -9,6 +11,7 @@
 #include <string>
 
 #include "gemm/gemm.h"
+#include "pack/table.h"
 #include "threads/huge_pages.h"
 
 namespace pycompress {
@@ -34,53 +37,106 @@ void fill_quad(int64_t columns, uint32_t flip, const Word& word, int8_t* to, uin
   }
 }
 
-// Copies element (t, k, n), with `flip` XORed onto it, to its place in the panels, and adds it, as
-// int8, to sums[n]. Sums wrap: one that leaves int32 is refused later.
-void fill_bytes(const PackedB& packed, const GemmKernel& kernel, const uint8_t* b,
-                int64_t tap_stride, int64_t k_stride, int64_t n_stride, uint8_t flip,
-                uint32_t* sums) {
+// Where the bytes of a matrix lie: element (t, k, n) at data[t * tap_stride + k * k_stride + n *
+// n_stride].
+struct Bytes {
+  const uint8_t* data;
+  int64_t tap_stride, k_stride, n_stride;
+  uint8_t flip;  // is XORed onto them
+};
+
+// Copies the bytes of tap t and columns first..last - 1, which begin with a panel, to their place
+// and adds them, as int8, to sums. Sums wrap: one that leaves int32 is refused later.
+void fill_portably(const PackedB& packed, const GemmKernel& kernel, const Bytes& b, int64_t t,
+                   int64_t first, int64_t last, uint32_t* sums) {
   // Copies: what is written could be these, for all that the compiler knows.
   const int64_t kr = kernel.kr, nr = kernel.nr;
-  const int64_t taps = packed.taps, depth = packed.k, width = packed.n;
-  const int64_t padded = packed.k_padded;
+  const int64_t depth = packed.k, padded = packed.k_padded;
+  const int64_t k_stride = b.k_stride, n_stride = b.n_stride;
   const auto panel_bytes = static_cast<int64_t>(packed.panel_bytes);
   auto* const panels = reinterpret_cast<int8_t*>(packed.panels.data());
+  const uint8_t flip = b.flip;
   const uint32_t flip4 = flip * 0x01010101u;
-  for (int64_t first = 0; first < width; first += nr, sums += nr) {
+  sums += first;
+  for (; first < last; first += nr, sums += nr) {
     int8_t* panel = panels + first / nr * panel_bytes;
-    const int64_t columns = std::min<int64_t>(nr, width - first);
-    for (int64_t t = 0; t < taps; ++t) {
-      for (int64_t k = 0; k < depth; k += kr) {
-        int8_t* to = panel + (t * padded + k) * nr;
-        const uint8_t* from = b + t * tap_stride + k * k_stride + first * n_stride;
-        const auto joined = [&](const uint8_t* at) {
-          return uint32_t{at[0]} | uint32_t{at[k_stride]} << 8 | uint32_t{at[2 * k_stride]} << 16 |
-                 uint32_t{at[3 * k_stride]} << 24;
-        };
-        if (kr != 4 || k + 4 > depth) {
-          for (int64_t n = 0; n < columns; ++n) {
-            for (int64_t i = 0; i < std::min(kr, depth - k); ++i) {
-              const uint8_t byte = from[n * n_stride + i * k_stride] ^ flip;
-              to[n * kr + i] = static_cast<int8_t>(byte);
-              sums[n] += static_cast<uint32_t>(static_cast<int8_t>(byte));
-            }
+    const int64_t columns = std::min<int64_t>(nr, last - first);
+    for (int64_t k = 0; k < depth; k += kr) {
+      int8_t* to = panel + (t * padded + k) * nr;
+      const uint8_t* from = b.data + t * b.tap_stride + k * k_stride + first * n_stride;
+      const auto joined = [&](const uint8_t* at) {
+        return uint32_t{at[0]} | uint32_t{at[k_stride]} << 8 | uint32_t{at[2 * k_stride]} << 16 |
+               uint32_t{at[3 * k_stride]} << 24;
+      };
+      if (kr != 4 || k + 4 > depth) {
+        for (int64_t n = 0; n < columns; ++n) {
+          for (int64_t i = 0; i < std::min(kr, depth - k); ++i) {
+            const uint8_t byte = from[n * n_stride + i * k_stride] ^ flip;
+            to[n * kr + i] = static_cast<int8_t>(byte);
+            sums[n] += static_cast<uint32_t>(static_cast<int8_t>(byte));
           }
-        } else if (k_stride == 1) {
-          const auto whole = [&](int64_t n) {
-            uint32_t word;
-            std::memcpy(&word, from + n * n_stride, 4);
-            return word;
-          };
-          fill_quad(columns, flip4, whole, to, sums);
-        } else if (n_stride == 1) {
-          fill_quad(columns, flip4, [&](int64_t n) { return joined(from + n); }, to, sums);
-        } else {
-          fill_quad(
-              columns, flip4, [&](int64_t n) { return joined(from + n * n_stride); }, to, sums);
         }
+      } else if (k_stride == 1) {
+        const auto whole = [&](int64_t n) {
+          uint32_t word;
+          std::memcpy(&word, from + n * n_stride, 4);
+          return word;
+        };
+        fill_quad(columns, flip4, whole, to, sums);
+      } else if (n_stride == 1) {
+        fill_quad(columns, flip4, [&](int64_t n) { return joined(from + n); }, to, sums);
+      } else {
+        fill_quad(columns, flip4, [&](int64_t n) { return joined(from + n * n_stride); }, to, sums);
       }
     }
   }
+}
+
+const PackKernel* pack_kernel_of(const KernelSet& set) {
+  for (const PackRow& row : kAllPack) {
+    if (row.isa != nullptr && std::strcmp(row.isa, set.name) == 0) return row.kernel;
+  }
+  return nullptr;
+}
+
+// All taps of columns first..last - 1, with the set's own kernel where it has one for such strides.
+void fill_columns(const PackedB& packed, const Bytes& b, int64_t first, int64_t last,
+                  uint32_t* sums) {
+  const GemmKernel& kernel = packed.set->gemm->s8;
+  const bool in_line = b.k_stride == 1 || b.n_stride == 1;
+  const PackKernel* pack = in_line ? pack_kernel_of(*packed.set) : nullptr;
+  for (int64_t t = 0; t < packed.taps; ++t) {
+    if (pack == nullptr) {
+      fill_portably(packed, kernel, b, t, first, last, sums);
+      continue;
+    }
+    const auto panel_bytes = static_cast<int64_t>(packed.panel_bytes);
+    PackArgs args;
+    args.b = b.data + t * b.tap_stride + first * b.n_stride;
+    args.k_stride = b.k_stride;
+    args.n_stride = b.n_stride;
+    args.k = packed.k;
+    args.n = last - first;
+    args.flip = b.flip;
+    args.panels = reinterpret_cast<int8_t*>(packed.panels.data()) +
+                  first / kernel.nr * panel_bytes + t * packed.k_padded * kernel.nr;
+    args.panel_bytes = panel_bytes;
+    args.sums = sums + first;
+    pack->run(args);
+  }
+}
+
+// Bytes of B that are worth another thread, and how many columns such a part has at least.
+constexpr int64_t kFillBytes = 64 * 1024, kFillColumns = 64;
+
+void fill_bytes(const PackedB& packed, const Bytes& b, uint32_t* sums, ThreadPool* pool) {
+  const int64_t bytes = packed.taps * packed.k * packed.n;
+  const int64_t parts = pool == nullptr ? 1 : std::min<int64_t>(bytes / kFillBytes, pool->size());
+  const int64_t share = ceil_div(packed.n, std::max<int64_t>(1, parts));
+  const int64_t step = round_up(std::max<int64_t>(1, share), kFillColumns);
+  parallel_for(pool, ceil_div(packed.n, step), [&](int64_t part, int) {
+    fill_columns(packed, b, part * step, std::min(packed.n, (part + 1) * step), sums);
+  });
 }
 
 // The largest |sum| that any A can reach in one column: |a - a_zero| is at most 255, whatever the
@@ -139,8 +195,13 @@ PackedB pack_b_int8(const KernelSet& set, const void* b, bool b_signed, int64_t 
   return packed;
 }
 
+void fill_b_int8(PackedB* packed, const void* b, bool b_signed, int64_t tap_stride,
+                 int64_t k_stride, int64_t n_stride, const int32_t* b_zero) {
+  fill_b_int8(packed, b, b_signed, tap_stride, k_stride, n_stride, b_zero, nullptr);
+}
+
 void fill_b_int8(PackedB* into, const void* b, bool b_signed, int64_t tap_stride, int64_t k_stride,
-                 int64_t n_stride, const int32_t* b_zero) {
+                 int64_t n_stride, const int32_t* b_zero, ThreadPool* pool) {
   PackedB& packed = *into;
   const GemmKernel& kernel = packed.set->gemm->s8;
   const int64_t taps = packed.taps, k = packed.k, n = packed.n;
@@ -149,8 +210,8 @@ void fill_b_int8(PackedB* into, const void* b, bool b_signed, int64_t tap_stride
   const auto* bytes = static_cast<const uint8_t*>(b);
   thread_local std::vector<uint32_t> sum;  // an allocation costs as much as a small matrix
   sum.assign(static_cast<size_t>(round_up(n, kernel.nr)), 0);
-  fill_bytes(packed, kernel, bytes, tap_stride, k_stride, n_stride, b_signed ? 0 : 0x80,
-             sum.data());
+  const uint8_t flip = b_signed ? 0 : 0x80;
+  fill_bytes(packed, {bytes, tap_stride, k_stride, n_stride, flip}, sum.data(), pool);
   // |b - b_zero| is at most 255, so that only a great depth needs looking into.
   for (int64_t column = 0; taps * k > kSafeDepth && column < n; ++column) {
     int64_t worst = 0;
@@ -166,11 +227,13 @@ void fill_b_int8(PackedB* into, const void* b, bool b_signed, int64_t tap_stride
         sum[static_cast<size_t>(column)] +
         static_cast<uint32_t>(taps * k) * static_cast<uint32_t>(shift - zero(column)));
   }
+  packed.col_zero.clear();
+  if (b_zero == nullptr && shift == 0) return;
   packed.col_zero.resize(static_cast<size_t>(n));
   for (size_t i = 0; i < packed.col_zero.size(); ++i)
-    packed.col_zero[i] = (b_zero == nullptr ? 0 : b_zero[i]) - shift;
+    packed.col_zero[i] = zero(static_cast<int64_t>(i)) - shift;
   if (std::all_of(packed.col_zero.begin(), packed.col_zero.end(),
-                  [](int32_t zero) { return zero == 0; })) {
+                  [](int32_t left) { return left == 0; })) {
     packed.col_zero.clear();
   }
 }

@@ -12,7 +12,7 @@ from pycompress import _core
 from pycompress._core import PackedWeights
 from pycompress.kernels.arrays import as_array
 
-__all__ = ["Linear", "PackedWeights", "linear", "pack", "qgemm", "qlinear"]
+__all__ = ["Linear", "PackedWeights", "linear", "pack", "qgemm", "qlinear", "qmatmul"]
 
 ActivationLike = str | tuple[Any, ...] | None
 
@@ -114,6 +114,55 @@ def qgemm(
     if type(a) is not np.ndarray:
         a = as_array("qgemm: a", a)
     return _core.qgemm(a, packed, a_zero_point, out)
+
+
+def qmatmul(
+    a: ArrayLike,
+    b: ArrayLike,
+    a_zero_point: ArrayLike = 0,
+    b_zero_point: ArrayLike = 0,
+    out: NDArray[np.int32] | None = None,
+) -> NDArray[np.int32]:
+    """Multiply two integer arrays exactly: ``(a - a_zero_point) . (b - b_zero_point)``.
+
+    For operands that both come at run time, as in attention. Weights are packed once, by
+    :func:`pack`, and multiplied by :func:`qgemm`.
+
+    Parameters
+    ----------
+    a
+        ``[..., M, K]`` uint8 or int8, contiguous along its last axis; other strides are free.
+    b
+        ``[..., K, N]`` uint8 or int8, with any strides: ``keys.swapaxes(-1, -2)`` is read where it
+        lies. The leading dimensions of `a` and `b` broadcast. All four pairs of signs run at full
+        speed.
+    a_zero_point
+        In the type of `a`: one, or ``[M]``, one for each row.
+    b_zero_point
+        In the type of `b`: one, or ``[N]``, one for each column.
+    out
+        ``[..., M, N]`` int32 to write into: C-contiguous, or a matrix whose rows may lie apart.
+
+    Returns
+    -------
+    ndarray
+        ``[..., M, N]`` int32: `out`, or a new array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument's type, shape, layout or value does not fit; the message names it. Or a sum over
+        K could leave int32.
+
+    Notes
+    -----
+    ONNX MatMulInteger (opset 10). The same bits on every instruction set and thread count.
+    """
+    if type(a) is not np.ndarray:
+        a = as_array("qmatmul: a", a)
+    if type(b) is not np.ndarray:
+        b = as_array("qmatmul: b", b)
+    return _core.qmatmul(a, b, a_zero_point, b_zero_point, out)
 
 
 def qlinear(

@@ -4,6 +4,7 @@
 
 #include "engine/arena.h"
 #include "engine/fused.h"
+#include "engine/integer_product.h"
 #include "engine/ops/ops.h"
 #include "engine/panels.h"
 #include "engine/strided.h"
@@ -65,21 +66,6 @@ std::unique_ptr<MatMulState> plan_product(const Shape& a_given, const Shape& b_g
   return state;
 }
 
-// Calls one(index, pool, worker) for each matrix of the result: on a thread each where there are
-// enough of them to go round, else one after the other, each on all threads.
-template <typename One>
-void for_matrices(const MatMulState& state, ThreadPool* pool, const One& one) {
-  const int64_t count = state.batch.elements();
-  const int threads = pool == nullptr ? 1 : pool->size();
-  const double work =
-      static_cast<double>(state.m) * static_cast<double>(state.k) * static_cast<double>(state.n);
-  if (count < threads || threads == 1 || work * static_cast<double>(count) < 500000.0) {
-    for (int64_t i = 0; i < count; ++i) one(i, pool, 0);
-  } else {
-    parallel_for(pool, count, [&](int64_t index, int worker) { one(index, nullptr, worker); });
-  }
-}
-
 class MatMul final : public Op {
  public:
   MatMul(float alpha, bool trans_a, bool trans_b)
@@ -108,7 +94,9 @@ class MatMul final : public Op {
     }
     const int64_t count = state.batch.elements();
     if (state.shared_b) return product(run, 0, 0, count * state.m, y.as<float>(), run.pool(), 0);
-    for_matrices(state, run.pool(), [&](int64_t index, ThreadPool* pool, int worker) {
+    const double work =
+        static_cast<double>(state.m) * static_cast<double>(state.k) * static_cast<double>(state.n);
+    for_matrices(count, work, run.pool(), [&](int64_t index, ThreadPool* pool, int worker) {
       int64_t a = 0;
       int64_t b = 0;
       state.locate(index, &a, &b);
@@ -170,58 +158,36 @@ class MatMulInteger final : public Op {
 
   void run(const RunContext& run) const override {
     const auto& state = run.state<MatMulState>();
-    const Tensor& y = run.output(0);
     const Tensor& a = run.input(0);
     const Tensor& b = run.input(1);
-    if (y.elements() == 0) return;
     const std::vector<int32_t> a_zero = zeros(run, 2);
     std::vector<int32_t> b_zero = zeros(run, 3);
     if (b_zero.size() == 1) b_zero.assign(static_cast<size_t>(state.n), b_zero[0]);
-    const Sides sides = {a_zero, b_zero, a.dtype == DType::s8, b.dtype == DType::s8};
-    if (state.shared_b) {
-      // One B, and A's matrices one below the other: unless the zero points of A's rows begin anew.
-      const int64_t count = state.batch.elements();
-      if (a_zero.size() <= 1 || count == 1)
-        return product(run, sides, 0, 0, count * state.m, y.as<int32_t>(), run.pool());
-    }
-    for_matrices(state, run.pool(), [&](int64_t index, ThreadPool* pool, int) {
-      int64_t a_index = 0;
-      int64_t b_index = 0;
-      state.locate(index, &a_index, &b_index);
-      product(run, sides, a_index, b_index, state.m, y.as<int32_t>() + index * state.m * state.n,
-              pool);
-    });
+    IntegerProduct p;
+    p.batch = state.batch;
+    p.m = state.m;
+    p.k = state.k;
+    p.n = state.n;
+    p.a = side(a, state.k, state.m, state.a_strides, a_zero);
+    p.one_a_zero = a_zero.size() == 1;
+    p.readable_tail = a.slack;
+    p.b = side(b, state.n, state.k, state.b_strides, b_zero);
+    p.c = run.output(0).as<int32_t>();
+    p.c_step = state.n;
+    multiply(run.set(), p, run.pool());
   }
 
  private:
-  struct Sides {
-    const std::vector<int32_t>& a_zero;  // empty: 0; one; one for each row
-    const std::vector<int32_t>& b_zero;  // empty: 0; one for each column
-    bool a_signed, b_signed;
-  };
-
-  void product(const RunContext& run, const Sides& sides, int64_t a_index, int64_t b_index,
-               int64_t m, int32_t* y, ThreadPool* pool) const {
-    const auto& state = run.state<MatMulState>();
-    const Tensor& a = run.input(0);
-    PackedB& packed = reusable_panels(run.set(), false, state.k, state.n);
-    fill_b_int8(&packed, run.input(1).as<uint8_t>() + b_index * state.k * state.n, sides.b_signed,
-                0, state.n, 1, sides.b_zero.empty() ? nullptr : sides.b_zero.data());
-    const bool by_row = sides.a_zero.size() > 1;
-    thread_local std::vector<int32_t> init;
-    init.resize(static_cast<size_t>(state.n));
-    gemm_init(packed, by_row || sides.a_zero.empty() ? 0 : sides.a_zero[0], sides.a_signed, nullptr,
-              init.data());
-    Epilogue epilogue;
-    epilogue.out = Out::s32;
-    epilogue.init = init.data();
-    if (by_row) epilogue.row_zero = sides.a_zero.data();
-    MatrixA rows;
-    rows.data = a.as<uint8_t>() + a_index * state.m * state.k;
-    rows.lda = state.k;
-    rows.is_signed = sides.a_signed;
-    rows.readable_tail = a.slack;
-    gemm(rows, packed, m, epilogue, y, state.n, pool);
+  // Contiguous matrices of rows by columns; their strides are in matrices.
+  static IntegerSide side(const Tensor& x, int64_t columns, int64_t rows, const int64_t* strides,
+                          const std::vector<int32_t>& zero) {
+    IntegerSide side;
+    side.data = x.as<uint8_t>();
+    side.is_signed = x.dtype == DType::s8;
+    side.row_step = columns;
+    for (int i = 0; i < kMaxRank; ++i) side.batch_step[i] = strides[i] * rows * columns;
+    side.zero = zero.empty() ? nullptr : zero.data();
+    return side;
   }
 
   static void check_zero(const PlanContext& plan, int i, int64_t wanted, const char* what) {
