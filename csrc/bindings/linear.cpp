@@ -209,16 +209,18 @@ py::object linear(PyObject* const* args) {
       bytes.resize(static_cast<size_t>(in.rows * in.columns) +
                    64);  // a tail in depth may read past the end
       scale.resize(w.scale.size());
-      init.resize(w.scale.size());
       const DynamicScale dynamic = quantize_dynamic(
           set, pool, reinterpret_cast<const float*>(in.data), in.rows * in.columns, bytes.data());
-      for (size_t i = 0; i < scale.size(); ++i) {
-        scale[i] = static_cast<float>(static_cast<double>(dynamic.scale) *
-                                      static_cast<double>(w.scale[i]));
-      }
-      gemm_init(w.panels, dynamic.zero, false, nullptr, init.data());
+      const float* w_scale = w.scale.data();
+      for (size_t i = 0; i < w.scale.size(); ++i) scale[i] = dynamic.scale * w_scale[i];
       e.scale = scale.data();
-      e.init = init.data();
+      if (in.rows == 1) {
+        e.row_zero = &dynamic.zero;  // the tile's only row: filling init[] would take longer
+      } else {
+        init.resize(w.scale.size());
+        gemm_init(w.panels, dynamic.zero, false, nullptr, init.data());
+        e.init = init.data();
+      }
       MatrixA a;
       a.data = bytes.data();
       a.lda = in.columns;

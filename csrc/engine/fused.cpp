@@ -239,8 +239,8 @@ Epilogue LayerEpilogue::dynamic_epilogue(const PackedB& packed, float x_scale, i
                                          int64_t residual_ld) const {
   Epilogue e = epilogue(residual, residual_ld);
   gemm_init(packed, x_zero, false, nullptr, init);
-  for (size_t i = 0; i < layer_->w_scale.size(); ++i)
-    scale[i] = scaled(x_scale, layer_->w_scale[i], 1.0f);
+  const float* w_scale = layer_->w_scale.data();
+  for (size_t i = 0; i < layer_->w_scale.size(); ++i) scale[i] = x_scale * w_scale[i];
   e.init = init;
   e.scale = scale;
   return e;
