@@ -7,6 +7,7 @@
 namespace pycompress {
 namespace {
 
+constexpr int64_t kTaskLines = 8;  // worth a task of their own
 constexpr int64_t kMaxRows = 4 * kDepthwiseSteps;
 constexpr int64_t kStackBytes = 128 * 1024;  // of the input rows that lines in one call read
 
@@ -123,8 +124,11 @@ void ConvPlan::run_depthwise(const ConvRun& run) const {
     run_lines(0, lines, 0);
     return;
   }
-  // Several lines a task: a hand-over costs as much as a short line.
-  const int64_t tasks = std::min(lines, 8 * static_cast<int64_t>(run.pool->size()));
+  // Several lines a task: a hand-over costs as much as a short line, and lines in one call share
+  // what they read.
+  const int64_t threads = run.pool->size();
+  const int64_t tasks =
+      std::min(lines, threads * std::clamp<int64_t>(lines / threads / kTaskLines, 1, 8));
   parallel_for(run.pool, tasks, [&](int64_t task, int worker) {
     run_lines(lines * task / tasks, lines * (task + 1) / tasks, worker);
   });

@@ -271,7 +271,7 @@ const std::vector<Entry>& entries() {
       {gather, {"Gather", "embedding"}},
       {matmul, {"MatMul", "MatMulInteger"}},
       {attention, {"attention"}},
-      {recurrent, {"LSTM", "GRU", "recurrent"}},
+      {recurrent, {"LSTM", "GRU", "RNN", "recurrent"}},
       {one_hot, {"OneHot"}},
       {trilu, {"Trilu"}},
   };

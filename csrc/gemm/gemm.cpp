@@ -18,6 +18,9 @@ constexpr size_t kStays = 768 * 1024;
 constexpr int64_t kTaskMacs = 2'000'000;
 constexpr int64_t kFloatTaskMacs = 500'000;
 
+// With as many rows for each thread it does not matter that each reads all of B.
+constexpr int64_t kRowsOfThread = 12;
+
 int64_t bytes_of(Out out) { return out == Out::s32 || out == Out::f32 ? 4 : 1; }
 
 // How many vectors a step in depth reads, over all rows and panels: each of B once for every block
@@ -214,6 +217,13 @@ Split split(const Job& job, int64_t threads) {
   if (wanted < 2) return s;
   s.parallel = true;
   int64_t parts = ceil_div(job.blocks, s.block_step);
+  const bool even = job.blocks % threads == 0 || job.blocks >= 4 * threads;
+  if (even && job.m >= kRowsOfThread * threads) {
+    // By rows, as what is done to them before and after: they stay in the cache of one core.
+    parts = ceil_div(std::max(parts, threads), threads) * threads;
+    s.block_step = ceil_div(job.blocks, parts);
+    return s;
+  }
   if (parts < wanted)
     s.group_step = ceil_div(job.groups, std::min(job.groups, ceil_div(wanted, parts)));
   const int64_t columns = ceil_div(job.groups, s.group_step);

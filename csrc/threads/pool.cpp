@@ -54,8 +54,11 @@ int usable_cpus() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-// Waking a thread takes longer than many a layer, so who waits looks for a while before it sleeps.
-constexpr std::chrono::microseconds kLook{100};
+// Waking a thread takes longer than many a layer, in a virtual machine up to 100 us of who wakes
+// it: who waits for work, or for the last of it, looks for a while before it sleeps.
+constexpr std::chrono::microseconds kLook{1000}, kLookForEnd{100};
+// And from then on it lets others have the CPU between two looks.
+constexpr std::chrono::microseconds kAlone{5};
 
 void relax() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -67,14 +70,17 @@ void relax() {
 
 // Returns when `ready` holds or the time is up.
 template <typename Ready>
-void look_for(const Ready& ready) {
-  const auto end = std::chrono::steady_clock::now() + kLook;
+void look_for(std::chrono::microseconds most, const Ready& ready) {
+  const auto begin = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::duration spent{};
   do {
     for (int i = 0; i < 32; ++i) {
       if (ready()) return;
       relax();
     }
-  } while (std::chrono::steady_clock::now() < end);
+    spent = std::chrono::steady_clock::now() - begin;
+    if (spent > kAlone) std::this_thread::yield();
+  } while (spent < most);
 }
 
 class InsideTask {
@@ -90,7 +96,9 @@ class InsideTask {
 
 }  // namespace
 
-// One generation of threads. `open` says that the job at hand still takes workers: the caller
+// One generation of threads. Each has a share of every job's tasks, the same part of them: who
+// computed some rows of a tensor has them in its cache, and from another core's they may come more
+// slowly than from memory. `open` says that the job at hand still takes workers: the caller
 // closes it when the tasks have run out, so it never waits for a thread that did not wake up in
 // time.
 //
@@ -99,7 +107,8 @@ class InsideTask {
 // last time; all of this is sequentially consistent, so one of the two sees the other.
 struct ThreadPool::State {
   // Where threads share CPUs, one that looks keeps another from working.
-  explicit State(int size) : forks(g_forks.load()), looks(usable_cpus() >= size) {
+  explicit State(int size)
+      : forks(g_forks.load()), looks(usable_cpus() >= size), shares(static_cast<size_t>(size)) {
     try {
       for (int worker = 1; worker < size; ++worker)
         threads.emplace_back([this, worker] { serve(worker); });
@@ -140,7 +149,7 @@ struct ThreadPool::State {
     uint64_t seen = 0;
     for (;;) {
       const auto ready = [&] { return is_new(gate.load(), seen) || stopping.load(); };
-      if (looks) look_for(ready);
+      if (looks) look_for(kLook, ready);
       if (!ready()) {
         std::unique_lock<std::mutex> lock(mutex);
         ++asleep;
@@ -157,14 +166,20 @@ struct ThreadPool::State {
     }
   }
 
-  // Takes tasks until there are none. After an exception nobody takes another one.
+  // Takes tasks until there are none: its own, then what others have not come to. After an
+  // exception nobody takes another one.
   void work(int worker) {
     const InsideTask inside;
+    const size_t count = shares.size();
     try {
-      for (int64_t task = next.fetch_add(1); task < tasks; task = next.fetch_add(1))
-        fn(context, task, worker);
+      for (size_t i = 0; i < count; ++i) {
+        Share& share = shares[(static_cast<size_t>(worker) + i) % count];
+        for (int64_t task = share.next.fetch_add(1); task < share.end;
+             task = share.next.fetch_add(1))
+          fn(context, task, worker);
+      }
     } catch (...) {
-      next.store(tasks);
+      for (Share& share : shares) share.next.store(share.end);
       const std::lock_guard<std::mutex> lock(mutex);
       if (!failure) failure = std::current_exception();
     }
@@ -174,8 +189,12 @@ struct ThreadPool::State {
     const std::lock_guard<std::mutex> my_turn(turn);
     fn = body;
     context = data;
-    tasks = count;
-    next.store(0);
+    const auto size = static_cast<int64_t>(shares.size());
+    for (int64_t i = 0; i < size; ++i) {
+      Share& share = shares[static_cast<size_t>(i)];
+      share.next.store((i * count + size - 1) / size);
+      share.end = ((i + 1) * count + size - 1) / size;
+    }
     gate.store((gate.load() / kJob + 1) * kJob + kOpen);  // nobody works: the last job is done
     if (asleep.load() > 0) {
       const std::lock_guard<std::mutex> lock(mutex);
@@ -188,7 +207,7 @@ struct ThreadPool::State {
     work(0);
     gate.fetch_sub(kOpen);
     const auto over = [&] { return working(gate.load()) == 0; };
-    if (looks) look_for(over);
+    if (looks) look_for(kLookForEnd, over);
     if (!over()) {
       std::unique_lock<std::mutex> lock(mutex);
       waits.store(true);
@@ -207,11 +226,15 @@ struct ThreadPool::State {
   std::atomic<int> asleep{0};      // workers that may sleep
   std::atomic<bool> waits{false};  // the caller may sleep
   std::atomic<bool> stopping{false};
-  void (*fn)(void*, int64_t,
-             int) = nullptr;  // these three stay as they are while a job has workers
+  // What follows stays as it is while a job has workers.
+  void (*fn)(void*, int64_t, int) = nullptr;
   void* context = nullptr;
-  int64_t tasks = 0;
-  std::atomic<int64_t> next{0};
+  // Tasks next..end-1 of each worker, on a line of the cache of its own.
+  struct alignas(64) Share {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
+  std::vector<Share> shares;
   std::exception_ptr failure;
   std::vector<std::thread> threads;
 };

@@ -18,9 +18,9 @@ class ThreadPool {
   int size() const;
 
   // Calls fn(context, task, worker) for task = 0..tasks-1, worker in [0, size()); returns when all
-  // are done. Tasks are handed out in order, one at a time. Jobs from several threads take turns; a
-  // job started inside a task runs alone in that task. The first exception thrown by a task is
-  // rethrown here.
+  // are done. Each worker begins with a share of its own, neighbours in their order. Jobs from
+  // several threads take turns; a job started inside a task runs alone in that task. The first
+  // exception thrown by a task is rethrown here.
   void run(int64_t tasks, void (*fn)(void* context, int64_t task, int worker), void* context);
 
  private:
