@@ -271,15 +271,13 @@ def _worse(
     nearest = np.clip(np.rint(rows / steps), -LIMIT, LIMIT)
     spread = _spread(moments)
 
-    def error(change: np.ndarray) -> np.ndarray:
-        part = change.reshape(groups, -1, change.shape[1])
-        found: np.ndarray = ((part @ spread) * part).sum(axis=2).ravel()
-        return found
-
-    mine, near = error(rows - integers * steps), error(rows - nearest * steps)
+    # a'Sa - b'Sb = (a - b)'S(a + b): one product instead of two
+    mine, near = rows - integers * steps, rows - nearest * steps
+    apart, both = ((x.reshape(groups, -1, x.shape[1])) for x in (mine - near, mine + near))
+    gained = -((apart @ spread) * both).sum(axis=2).ravel()
     # what float64 itself may lose in the sums
     slack = 1e-9 * np.square(rows).sum(axis=1) * np.abs(spread).max(initial=0.0)
-    worse: np.ndarray = ~(mine <= near * (1 + 1e-6) + slack)
+    worse: np.ndarray = ~(gained >= -slack)
     return worse
 
 

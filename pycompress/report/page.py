@@ -32,7 +32,8 @@ padding:0 1rem}h1{font-size:1.5rem;margin:0}
 h2{font-size:1.1rem;margin:2.2rem 0 .5rem;border-bottom:1px solid #dde2e8}
 table{border-collapse:collapse;font-size:.85rem;margin:.6rem 0}
 th,td{text-align:left;padding:.15rem .8rem .15rem 0;vertical-align:top;overflow-wrap:anywhere}
-th{color:#5b6672;font-weight:600;border-bottom:1px solid #dde2e8}
+th{color:#5b6672;font-weight:600;border-bottom:1px solid #dde2e8;white-space:nowrap}
+td+td{overflow-wrap:normal}
 .n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 .tiles{display:flex;flex-wrap:wrap;gap:.8rem;margin:1rem 0}
 .tile{background:#f3f5f8;border-radius:.5rem;padding:.6rem 1rem;min-width:9rem}
