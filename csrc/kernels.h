@@ -144,9 +144,10 @@ constexpr int64_t int4_record(int64_t block) {
 }
 
 // A panel of W holds nr columns, block after block: scale [nr] float32; with zero points z [nr]
-// uint8, room up to the next 64 bytes; then q, [block / (2 kr)][nr][kr] bytes: byte (i, n, j) is k
-// = 2 i kr + j in the low half and kr further in the high half.
-constexpr int64_t int4_zeros_bytes(int64_t nr) { return (nr + 63) / 64 * 64; }
+// uint8, room up to the next 64 bytes, or as many as the scales take where that is less; then q,
+// [block / (2 kr)][nr][kr] bytes: byte (i, n, j) is k = 2 i kr + j in the low half and kr further
+// in the high half.
+constexpr int64_t int4_zeros_bytes(int64_t nr) { return nr < 16 ? 4 * nr : (nr + 63) / 64 * 64; }
 
 // One tile: up to mr rows by one panel.
 struct Int4Args {
@@ -201,7 +202,8 @@ struct Bf16Kernel {
 // Epilogue: columns are channels, rows are pixels; only init, scale, bias, residual, lo, hi and
 // out_zero may be set.
 //
-// int8: s8 input is read as u8 by flipping its top bit (the caller's zero point moves by 128).
+// int8: input of the other type than a_signed says is read as that by flipping its top bit (the
+// caller's zero point moves by 128).
 // Weights are [ceil(channels / block)][kernel][ceil(row_count / group)][block][group] int8, zeros
 // where there is nothing. With group 4 the channels of a block are in lane order, and so are init,
 // scale and bias (padded to whole blocks): position p holds channel depthwise_channel(block, p).
@@ -238,7 +240,8 @@ struct DepthwiseKernels {
   void (*u8)(const DepthwiseArgs& args);
   void (*s8)(const DepthwiseArgs& args);
   void (*f32)(const DepthwiseArgs& args);
-  bool stacks = false;  // u8 and s8 may be called for many lines at once
+  bool stacks = false;    // u8 and s8 may be called for many lines at once
+  bool a_signed = false;  // what the products take the input's bytes for
 };
 
 // ---- quantize

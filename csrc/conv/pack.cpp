@@ -259,7 +259,8 @@ PackedConv pack_conv_f32(const KernelSet& set, const float* w, int64_t filters,
 void conv_init(const PackedConv& conv, int32_t x_zero, bool x_signed, const int32_t* bias,
                int32_t* init) {
   if (conv.path == ConvPath::depthwise) {
-    const int32_t zero = x_signed ? x_zero + 128 : x_zero;  // the kernels read s8 as u8, 128 higher
+    const bool as_is = conv.set->depthwise->a_signed == x_signed;
+    const int32_t zero = x_zero + (as_is ? 0 : x_signed ? 128 : -128);  // as the kernels read x
     for (size_t c = 0; c < conv.depthwise_sum.size(); ++c) {
       init[c] = (bias == nullptr ? 0 : bias[c]) - zero * conv.depthwise_sum[c];
     }

@@ -24,7 +24,7 @@ pytestmark = [
 # What a kernel may call: memory and mathematics of the C library, which suit every CPU.
 CALLS = re.compile(r"_GLOBAL_OFFSET_TABLE_|mem(cpy|set|move)|[a-z0-9]+f?")
 PRODUCT = re.compile(
-    r"(?:\{vex\} )?v?pdpbusds?|v?pmaddubsw|v?pmaddwd|vdpbf16ps|v?fmadd\w+|[su]dot|u?s?mmla"
+    r"(?:\{vex\} )?v?pdpbusds?|v?pmaddubsw|v?pmaddwd|vdpbf16ps|v?fmadd\w+|u?s?dot|u?s?mmla"
     r"|[su]mlal2?|fmla"
 )
 

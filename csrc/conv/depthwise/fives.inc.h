@@ -1,6 +1,6 @@
 // 5x5 depthwise convolution in int8: two output lines by two pixels at a time.
 //
-//   Pass 1, as in interleave.inc.h: the columns of 5 image rows are two groups of 4 bytes. Three of
+//   Pass 1, as in columns.inc.h: the columns of 5 image rows are two groups of 4 bytes. Three of
 //   these 8 are free: the rows of the next line, a step of 1 or 2 further down, have room there.
 //
 //     line 0   w0 w1 w2 w3 | w4 0  0  0
