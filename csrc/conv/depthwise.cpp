@@ -31,7 +31,11 @@ const T* in_lane_order(const DepthwiseKernels& kernels, const T* values, int64_t
       for (int64_t quad = 0; quad < 4; ++quad) {
         for (int64_t lane = 0; lane < lanes; ++lane, to += 4) {
           const int64_t c = first + 16 * lane + 4 * quad;
-          for (int64_t i = 0; i < 4; ++i) to[i] = c + i < channels ? values[c + i] : T{};
+          if (c + 4 <= channels) {
+            std::memcpy(to, values + c, 4 * sizeof(T));
+          } else {
+            for (int64_t i = 0; i < 4; ++i) to[i] = c + i < channels ? values[c + i] : T{};
+          }
         }
       }
     }

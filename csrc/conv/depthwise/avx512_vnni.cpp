@@ -1,8 +1,9 @@
-// Depthwise convolution for AVX-512: int8 by VPDPBUSD. Whole blocks of 32 channels with 8-bit
-// results go by pairs of pixels in zmm; the rest on ymm, which waste less when a layer has 16 or 24
-// channels.
+// Depthwise convolution for AVX-512: int8 by VPDPBUSD. Windows of 3x3 go by blocks of 64 channels
+// in zmm, others by pairs of pixels in zmm where there are whole blocks of 32 channels and 8-bit
+// results; the rest on ymm, which waste less when a layer has 16 or 24 channels.
 #include <immintrin.h>
 
+#include "conv/depthwise/vectors_avx512.inc.h"
 #include "kernels.h"
 #include "simd/avx512.h"
 
@@ -22,18 +23,8 @@ inline __m256i dot(__m256i acc, const __m256i* x, const __m256i* w) {
   return _mm256_dpbusd_epi32(acc, *x, *w);
 }
 
-inline __m256i load_bytes(const uint8_t* p, int64_t n) {
-  if (n == 32) return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  return _mm256_maskz_loadu_epi8((1u << n) - 1, p);
-}
-
-inline void store_bytes(uint8_t* p, __m256i v, int64_t n) {
-  if (n == 32) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v);
-  } else {
-    _mm256_mask_storeu_epi8(p, (1u << n) - 1, v);
-  }
-}
+inline __m256i load_bytes(const uint8_t* p, int64_t n) { return Ymm::load(p, n); }
+inline void store_bytes(uint8_t* p, __m256i v, int64_t n) { Ymm::store(p, v, n); }
 
 // 8-bit results of pairs of pixels, 32 channels: a zmm is two neighbouring quads of a column.
 //

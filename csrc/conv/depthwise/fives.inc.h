@@ -19,7 +19,7 @@ using FiveWeights = __m256i[kFive][2][4];  // [tap][group][quad]
 
 // Sums of kPixels pixels of kLines lines, from column `x` on.
 template <int kStride, int kLines, int kPixels>
-[[gnu::always_inline]] inline void five_pixels(const Lane32& lane, const ByteStore& put,
+[[gnu::always_inline]] inline void five_pixels(const Lane32& lane, const ByteStore<Ymm>& put,
                                                const __m256i* x, const FiveWeights* w, uint8_t* y,
                                                int64_t ldy, int64_t line_step, int64_t n) {
   constexpr int kColumns = kFive + (kPixels - 1) * kStride;
@@ -60,7 +60,7 @@ int64_t five_lines(const DepthwiseArgs& args, int64_t channel, int64_t first) {
   alignas(64) __m256i columns[kScratch / 32];
   const int64_t left = args.channels - channel;
   const Lane32 lane(args, channel, left < kBlock ? left : kBlock);
-  const ByteStore put(lane);
+  const ByteStore<Ymm> put(args, channel, lane.n);
   const auto* weights = reinterpret_cast<const __m256i*>(static_cast<const uint8_t*>(args.w) +
                                                          channel * 4 * 2 * kFive);
   alignas(64) FiveWeights w[kLines];

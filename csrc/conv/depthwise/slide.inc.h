@@ -7,6 +7,9 @@
 //
 //   pixel 0       w[0]    w[1]    w[2]             stride 2: then a = c
 //
+// Blocks of 64 channels first: the registers do twice the work, the addresses of columns cost as
+// much.
+//
 // Two output lines of stride 1 read 4 image rows, as many as a dot product takes: with the weights
 // moved on by one byte, the second line reads the columns that the first one has made.
 #pragma once
@@ -15,57 +18,71 @@
 namespace pycompress {
 namespace {
 
-// The epilogue of 32 channels without a residual, kept in registers from pixel to pixel.
+// The epilogue of a block of channels without a residual, kept in registers from pixel to pixel.
+template <class V>
 struct ByteStore {
-  const Lane32& lane;
+  using Float = typename V::Float;
+  using Int = typename V::Int;
   bool has_bias, is_unsigned;
-  __m256 lo, hi;
-  __m256i zero;
-  __m256 scale[4];
+  Float lo, hi;
+  Int zero;
+  Int init[4];
+  Float scale[4], bias[4];
 
-  explicit ByteStore(const Lane32& of)
-      : lane(of),
-        has_bias(of.has_bias),
-        is_unsigned(of.epilogue.out == Out::u8),
-        lo(of.lo),
-        hi(of.hi),
-        zero(of.zero) {
+  ByteStore(const DepthwiseArgs& args, int64_t channel, int64_t n)
+      : ByteStore(Lane32(args, channel, n), Lane32(args, channel + V::kChannels - kBlock, n)) {}
+  ByteStore(const Lane32& a, const Lane32& b)
+      : has_bias(a.has_bias),
+        is_unsigned(a.epilogue.out == Out::u8),
+        lo(V::join(a.lo, b.lo)),
+        hi(V::join(a.hi, b.hi)),
+        zero(V::join(a.zero, b.zero)) {
 #pragma GCC unroll 4
-    for (int q = 0; q < 4; ++q) scale[q] = of.scale[q];
+    for (int q = 0; q < 4; ++q) {
+      init[q] = V::join(a.init[q], b.init[q]);
+      scale[q] = V::join(a.scale[q], b.scale[q]);
+      bias[q] = V::join(a.bias[q], b.bias[q]);
+    }
   }
 
-  [[gnu::always_inline]] void operator()(const __m256i (&sums)[4], uint8_t* y, int64_t n) const {
-    __m256 v[4];
+  [[gnu::always_inline]] void operator()(const Int (&sums)[4], uint8_t* y, int64_t n) const {
+    Float v[4];
 #pragma GCC unroll 4
-    for (int q = 0; q < 4; ++q) v[q] = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[q]), scale[q]);
+    for (int q = 0; q < 4; ++q) v[q] = V::times(sums[q], scale[q]);
     if (has_bias) {
 #pragma GCC unroll 4
-      for (int q = 0; q < 4; ++q) v[q] = _mm256_add_ps(v[q], lane.bias[q]);
+      for (int q = 0; q < 4; ++q) v[q] = V::add(v[q], bias[q]);
     }
-    __m256i i[4];
+    Int i[4];
 #pragma GCC unroll 4
-    for (int q = 0; q < 4; ++q)
-      i[q] = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(v[q], lo), hi));
-    const __m256i low = _mm256_add_epi16(_mm256_packs_epi32(i[0], i[1]), zero);
-    const __m256i high = _mm256_add_epi16(_mm256_packs_epi32(i[2], i[3]), zero);
-    store_bytes(y, is_unsigned ? _mm256_packus_epi16(low, high) : _mm256_packs_epi16(low, high), n);
+    for (int q = 0; q < 4; ++q) i[q] = V::rounded(v[q], lo, hi);
+    const Int low = V::words(i[0], i[1], zero);
+    const Int high = V::words(i[2], i[3], zero);
+    V::store(y, V::bytes(low, high, is_unsigned), n);
   }
 };
 
-template <bool kFlip, bool kFull, int kStride, int kLines>
+// Vector `i` of the weights of a block, each 32 channels of it after those before.
+template <class V>
+inline typename V::Int block_weights(const DepthwiseArgs& args, int64_t channel, int64_t vectors,
+                                     int64_t i) {
+  const auto* w = reinterpret_cast<const __m256i*>(args.w) + channel / kBlock * vectors + i;
+  return V::join(_mm256_loadu_si256(w),
+                 _mm256_loadu_si256(w + (V::kChannels / kBlock - 1) * vectors));
+}
+
+template <class V, bool kFlip, bool kFull, int kStride, int kLines>
 void slide_block(const DepthwiseArgs& args, int64_t channel) {
+  using Int = typename V::Int;
   const int64_t left = args.channels - channel;
-  const Lane32 lane(args, channel, left < kBlock ? left : kBlock);
-  const int64_t n = kFull ? kBlock : lane.n;
+  const int64_t n = kFull ? V::kChannels : left;
+  const ByteStore<V> put(args, channel, n < kBlock ? n : kBlock);
   const uint8_t* const padding = static_cast<const uint8_t*>(args.padding) + channel;
-  alignas(64) __m256i w[kLines][12];
-  const auto* weights =
-      reinterpret_cast<const __m256i*>(static_cast<const uint8_t*>(args.w) + channel * 4 * 3);
+  alignas(64) Int w[kLines][12];
   for (int i = 0; i < 12; ++i) {
-    w[0][i] = _mm256_loadu_si256(weights + i);
-    if (kLines == 2) w[kLines - 1][i] = _mm256_slli_epi32(w[0][i], 8);
+    w[0][i] = block_weights<V>(args, channel, 12, i);
+    if (kLines == 2) w[kLines - 1][i] = V::up8(w[0][i]);
   }
-  const ByteStore put(lane);
   const int64_t ldy = args.ldy;
   const int64_t line_step = args.pixels * ldy;
   uint8_t* y = static_cast<uint8_t*>(args.y) + channel;
@@ -83,7 +100,7 @@ void slide_block(const DepthwiseArgs& args, int64_t channel) {
                                    static_cast<uintptr_t>(args.first) * pitch[i];
     }
     auto column = static_cast<uint64_t>(args.first);
-    const auto next = [&](__m256i(&out)[4]) __attribute__((always_inline)) {
+    const auto next = [&](Int(&out)[4]) __attribute__((always_inline)) {
       const bool inside = column++ < static_cast<uint64_t>(args.width);
       const uint8_t* from[4];
 #pragma GCC unroll 4
@@ -91,11 +108,11 @@ void slide_block(const DepthwiseArgs& args, int64_t channel) {
         from[i] = inside ? reinterpret_cast<const uint8_t*>(at[i]) : padding;
         at[i] += pitch[i];
       }
-      interleave<kFlip>(from, n, out);
+      interleave4<V, kFlip>(from, n, out);
     };
-    __m256i a[4];
-    __m256i b[4];
-    __m256i c[4];
+    Int a[4];
+    Int b[4];
+    Int c[4];
     next(a);
     if (kStride == 1) next(b);
     for (int64_t p = 0; p < args.pixels; ++p, y += ldy) {
@@ -103,13 +120,13 @@ void slide_block(const DepthwiseArgs& args, int64_t channel) {
       next(c);
 #pragma GCC unroll 2
       for (int line = 0; line < kLines; ++line) {
-        __m256i acc[4];
+        Int acc[4];
 #pragma GCC unroll 4
-        for (int q = 0; q < 4; ++q) acc[q] = dot(lane.init[q], &a[q], &w[line][q]);
+        for (int q = 0; q < 4; ++q) acc[q] = V::dot(put.init[q], a[q], w[line][q]);
 #pragma GCC unroll 4
-        for (int q = 0; q < 4; ++q) acc[q] = dot(acc[q], &b[q], &w[line][4 + q]);
+        for (int q = 0; q < 4; ++q) acc[q] = V::dot(acc[q], b[q], w[line][4 + q]);
 #pragma GCC unroll 4
-        for (int q = 0; q < 4; ++q) acc[q] = dot(acc[q], &c[q], &w[line][8 + q]);
+        for (int q = 0; q < 4; ++q) acc[q] = V::dot(acc[q], c[q], w[line][8 + q]);
         put(acc, y + line * line_step, n);
       }
 #pragma GCC unroll 4
@@ -123,24 +140,26 @@ void slide_block(const DepthwiseArgs& args, int64_t channel) {
 }
 
 // Every line, in pairs as long as there are two and kPairs.
-template <bool kFlip, bool kFull, int kStride, bool kPairs>
+template <class V, bool kFlip, bool kFull, int kStride, bool kPairs>
 void slide_lines(const DepthwiseArgs& args, int64_t channel) {
-  if (kPairs) slide_block<kFlip, kFull, kStride, 2>(args, channel);
+  if (kPairs) slide_block<V, kFlip, kFull, kStride, 2>(args, channel);
   if (kPairs && args.lines % 2 == 0) return;
   DepthwiseArgs rest = args;
   const int64_t done = kPairs ? args.lines - 1 : 0;
   rest.rows += done * args.step;
   rest.y = static_cast<uint8_t*>(args.y) + done * args.pixels * args.ldy;
   rest.lines -= done;
-  slide_block<kFlip, kFull, kStride, 1>(rest, channel);
+  slide_block<V, kFlip, kFull, kStride, 1>(rest, channel);
 }
 
 template <bool kFlip, int kStride, bool kPairs>
 void slide_blocks(const DepthwiseArgs& args) {
   int64_t c = 0;
-  for (; c + kBlock <= args.channels; c += kBlock)
-    slide_lines<kFlip, true, kStride, kPairs>(args, c);
-  if (c < args.channels) slide_lines<kFlip, false, kStride, kPairs>(args, c);
+  for (; c + Zmm::kChannels <= args.channels; c += Zmm::kChannels)
+    slide_lines<Zmm, kFlip, true, kStride, kPairs>(args, c);
+  for (; c + Ymm::kChannels <= args.channels; c += Ymm::kChannels)
+    slide_lines<Ymm, kFlip, true, kStride, kPairs>(args, c);
+  if (c < args.channels) slide_lines<Ymm, kFlip, false, kStride, kPairs>(args, c);
 }
 
 // Bytes without a residual, and windows that begin in the same column of every row.
