@@ -155,13 +155,14 @@ def make_plan(graph: Graph, mode: Mode, *, calibrated: bool, exclude: Sequence[s
     _check_exclude(nodes, exclude)
     choices: dict[str, Choice] = {}
     logs = before_logs(graph) if mode == "dynamic" or not calibrated else set()
+    shared = _read_as_they_are(graph, nodes)
     for node in nodes:
         if node in outer:
             wished = _wish(node, mode, calibrated=calibrated, into_log=node in logs)
         else:  # what a body computes is not watched, and blocks have their place outside
             inner: Mode = mode if mode in {"bf16", "weights"} else "dynamic"
             wished = _wish(node, inner, calibrated=calibrated, into_log=node in logs)
-        precision, reason = _choose(node, wished, exclude)
+        precision, reason = _choose(node, wished, exclude, shared)
         choices[node.output.name] = Choice(
             node.output.name, label(node), node.op, precision, reason
         )
@@ -187,8 +188,19 @@ def weights_of(node: Node) -> list[np.ndarray | Quantized]:
     return [v.const for v in values if v is not None and v.const is not None]
 
 
+def _read_as_they_are(graph: Graph, nodes: Sequence[Node]) -> set[int]:
+    """Return the ids of constants that something reads which is not converted."""
+    converted = {(node, i) for node in nodes for i in weight_indices(node)}
+    return {
+        id(value.const)
+        for node in graph.everywhere()
+        for i, value in enumerate(node.inputs)
+        if value is not None and value.const is not None and (node, i) not in converted
+    }
+
+
 def _choose(
-    node: Node, wished: tuple[Precision, str], exclude: Sequence[str]
+    node: Node, wished: tuple[Precision, str], exclude: Sequence[str], shared: set[int]
 ) -> tuple[Precision, str]:
     weights = weights_of(node)
     obstacles = [_obstacle(node, weight, exclude) for weight in weights]
@@ -199,6 +211,8 @@ def _choose(
     precision, reason = wished
     left = 2 if precision == "bf16" else 1
     saved = sum(weight.nbytes - left * weight.size for weight in floats)
+    if any(id(weight) in shared for weight in floats):
+        return "float", "something else reads its weights in float: integers would add to the file"
     # a static node is kept all the same: one in float would break the chain of integers around it
     if precision != "static" and saved < WORTH_BYTES:
         return "float", f"would save only {saved} bytes"

@@ -21,7 +21,8 @@ from pycompress.convert import (
     separate_residuals,
     settle,
 )
-from pycompress.graph import Quantized, export
+from pycompress.graph import Quantized, export, to_formats
+from pycompress.readers import read
 from pycompress.runtime import InferenceSession
 
 from .models import images, model, normal, peer, preset, residual_cnn, sentences, tokens
@@ -224,6 +225,19 @@ def test_every_node_left_in_float_has_a_reason():
     for choice in plan:
         assert choice.reason
     assert next(c for c in plan if c.node == "classify").reason == "would save only 480 bytes"
+
+
+@pytest.mark.parametrize("mode", ["dynamic", "static"])
+def test_weights_that_something_reads_in_float_stay(mode):
+    text = """agraph (float[4,64] x) => (float[4,64] y, float[64,64] z) {
+      y = MatMul (x, w)
+      z = Sin (w)
+    }"""
+    proto = onnx.parser.parse_model('<ir_version: 8, opset_import: ["" : 18]>' + text)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(normal(0, 64, 64), "w"))
+    (choice,) = make_plan(to_formats(read(proto)).graph, mode, calibrated=True)
+    assert choice.precision == "float"
+    assert "in float" in choice.reason
 
 
 def test_the_budget_moves_the_node_that_hurts():
