@@ -14,6 +14,15 @@ constexpr int64_t kPartRows = 384;
 // B that is larger does not stay in a second-level cache from one call to the next.
 constexpr size_t kStays = 768 * 1024;
 
+// One row waits for B, which comes through several panels at once or through one after the other.
+// What fetches ahead needs a while to find its way into each panel: short ones are read faster in
+// one stream, long ones in several.
+constexpr size_t kShortPanel = 28 * 1024;
+
+bool one_stream(const PackedB& b, int64_t m) {
+  return m == 1 && !b.is_float && b.panels.size() > kStays && b.panel_bytes < kShortPanel;
+}
+
 // Multiply-adds below which a task is not worth another thread: about 10 us of the fast kernels.
 constexpr int64_t kTaskMacs = 2'000'000;
 constexpr int64_t kFloatTaskMacs = 500'000;
@@ -63,9 +72,7 @@ struct Job {
     const bool fixed = a.table != nullptr && !a.fitted;  // a table of the kernel's own height
     const TileShape shape = fixed ? kernel.shapes[0] : cheapest(kernel, m, panels);
     height = fixed ? kernel.mr : even_part(m, shape.rows);
-    // One row waits for B, which comes fastest in one stream where it does not stay in cache.
-    const bool streams = m == 1 && !b.is_float && b.panels.size() > kStays;
-    width = streams ? 1 : even_part(panels, shape.panels);
+    width = one_stream(b, m) ? 1 : even_part(panels, shape.panels);
     blocks = ceil_div(m, height);
     groups = ceil_div(panels, width);
   }
