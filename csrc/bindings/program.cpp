@@ -1,7 +1,6 @@
 // The native program, from Python.
-#include "engine/program.h"
+#include "bindings/program.h"
 
-#include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include <optional>
@@ -60,6 +59,8 @@ Tensor tensor_of(const py::array& array, const std::string& what) {
 
 py::dtype numpy_dtype(DType dtype) { return py::dtype(dtype_name(dtype)); }
 
+}  // namespace
+
 AttrValue attr_of(const py::handle& value, const std::string& name) {
   if (py::isinstance<py::bool_>(value)) return static_cast<int64_t>(value.cast<bool>());
   if (py::isinstance<py::int_>(value)) return value.cast<int64_t>();
@@ -113,6 +114,8 @@ std::shared_ptr<void> keep(const py::array& array) {
             delete static_cast<py::array*>(kept);
           }};
 }
+
+namespace {
 
 int add_constant(Program& program, const py::array& array) {
   return program.constant(tensor_of(array, "constant"), keep(array));
@@ -294,6 +297,7 @@ void bind_program(py::module_& module) {
       .def("hollow_constant", &add_hollow_constant, py::arg("dtype"), py::arg("shape"))
       .def("packed_weights", &packed_weights, py::arg("added"))
       .def("constant_values", &constant_values, py::arg("id"))
+      .def("replay", &replay, py::arg("calls"), py::arg("data"))
       .def("finish", &Program::finish, py::arg("outputs"))
       .def("run", &run, py::arg("inputs"))
       .def("set_profiling", &Program::set_profiling, py::arg("on"))

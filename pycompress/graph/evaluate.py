@@ -57,6 +57,22 @@ def _unary(function: Callable[[Array], Array]) -> Operator:
     return apply
 
 
+def _wide(function: Callable[[Array], Array]) -> Operator:
+    """Return an operator that is computed in float64, and rounded once: the same on any machine."""
+
+    def apply(node: Node, inputs: Inputs) -> Array:
+        x = _given(inputs[0])
+        return np.asarray(function(x.astype(np.float64))).astype(x.dtype)
+
+    return apply
+
+
+def _matmul(node: Node, inputs: Inputs) -> Array:
+    a, b = _given(inputs[0]), _given(inputs[1])
+    exact = np.float64 if a.dtype.kind == "f" else a.dtype
+    return np.asarray(np.matmul(a.astype(exact), b.astype(exact))).astype(a.dtype)
+
+
 def _fold(function: Callable[[Array, Array], Array]) -> Operator:
     """Return an operator of one or more inputs from a function of two."""
 
@@ -245,13 +261,17 @@ _OPERATORS: dict[str, Operator] = {
     "Neg": _unary(np.negative),
     "Abs": _unary(np.abs),
     "Sqrt": _unary(np.sqrt),
-    "Exp": _unary(np.exp),
-    "Log": _unary(np.log),
+    "Exp": _wide(np.exp),
+    "Log": _wide(np.log),
+    "Sin": _wide(np.sin),
+    "Cos": _wide(np.cos),
     "Floor": _unary(np.floor),
     "Ceil": _unary(np.ceil),
-    "Tanh": _unary(np.tanh),
+    "Round": _unary(np.rint),
+    "Sign": _unary(np.sign),
+    "Tanh": _wide(np.tanh),
     "Reciprocal": _unary(lambda x: 1 / x),
-    "Sigmoid": _unary(lambda x: 1 / (1 + np.exp(-x))),
+    "Sigmoid": _wide(lambda x: 1 / (1 + np.exp(-x))),
     "Relu": _unary(lambda x: np.maximum(x, 0)),
     "Not": _unary(np.logical_not),
     "Add": _fold(np.add),
@@ -269,6 +289,7 @@ _OPERATORS: dict[str, Operator] = {
     "LessOrEqual": _compare(np.less_equal),
     "Greater": _compare(np.greater),
     "GreaterOrEqual": _compare(np.greater_equal),
+    "MatMul": _matmul,
     "Mod": _mod,
     "Pow": _power,
     "Cast": _cast,

@@ -63,7 +63,9 @@ Constant: TypeAlias = np.ndarray | Quantized
 
 def in_halves(constant: Constant | None) -> bool:
     """Tell whether a constant is held in bfloat16, of which NumPy knows no more than the name."""
-    return isinstance(constant, np.ndarray) and constant.dtype.name == "bfloat16"
+    if not isinstance(constant, np.ndarray) or constant.dtype.isbuiltin == 1:  # quick to tell
+        return False
+    return constant.dtype.name == "bfloat16"
 
 
 @dataclass(eq=False, slots=True)

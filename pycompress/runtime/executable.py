@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pycompress.graph import simplify, to_formats
+from pycompress.graph import to_formats
 from pycompress.graph.ir import Graph, Node, Value
-from pycompress.graph.passes import SIMPLIFIED
+from pycompress.graph.passes import simplify_for_session
 from pycompress.runtime.absorb import absorb
 from pycompress.runtime.attention import fuse_attention
 from pycompress.runtime.bodies import alone, stands_alone
@@ -47,10 +47,7 @@ def prepare(graph: Graph) -> Graph:
     graph = widen_halves(graph)
     infer(graph)
     graph = widen_narrow(write_out(graph, refusal))
-    # Whoever made preset nodes has simplified the graph.
-    if SIMPLIFIED not in graph.metadata and not any(node.is_preset() for node in graph.nodes):
-        graph = simplify(graph, in_place=True)
-    graph = to_formats(write_transforms(graph), in_place=True).graph
+    graph = to_formats(write_transforms(simplify_for_session(graph)), in_place=True).graph
     graph = take_roundings(graph)
     graph = _use(graph, (fold_gains, "Mul Add"), (sink, _Q), (absorb, f"{_Q} DequantizeLinear"))
     infer(graph)

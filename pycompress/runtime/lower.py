@@ -59,7 +59,8 @@ class Builder:
             self.add(node)
         returned = [self._ids[v] for v in segment.outputs]
         self.program.finish(returned)
-        return NativeStep(segment.inputs, segment.outputs, self.program, self.calls, returned)
+        calls = self.calls  # and not the builder, which knows the whole graph
+        return NativeStep(segment.inputs, segment.outputs, self.program, lambda: calls, returned)
 
     def try_alone(self, node: Node) -> str | None:
         """Add a node that stands alone, its inputs of known types; return what is wrong with it."""

@@ -363,12 +363,15 @@ def _checked(feed: ArrayLike, info: TensorInfo) -> np.ndarray:
 
 
 def _named(graph: Graph, names: Iterable[str]) -> list[Value]:
-    values = {v.name: v for v in graph.values()}
+    found = []
+    values: dict[str, Value] = {}
     for name in names:
+        values = values or {v.name: v for v in graph.values()}
         if name not in values:
             msg = f"outputs: the model has no value named '{name}'"
             raise ValueError(msg)
-    return [values[name] for name in names]
+        found.append(values[name])
+    return found
 
 
 def _engine(fallback: str) -> str:

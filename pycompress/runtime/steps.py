@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from pycompress import _core
 
@@ -133,8 +133,8 @@ class NativeStep:
         Keys.
     program : _core.Program
         Finished.
-    calls : list of Call
-        What built it.
+    calls : callable
+        Returns what built it, a list of Call; a plan that is saved holds them.
     returned : list of int
         What it was finished with.
     """
@@ -144,7 +144,7 @@ class NativeStep:
         inputs: Sequence[Hashable],
         outputs: Sequence[Hashable],
         program: _core.Program,
-        calls: list[Call],
+        calls: Callable[[], list[Call]],
         returned: list[int],
     ) -> None:
         self.inputs, self.outputs = inputs, outputs

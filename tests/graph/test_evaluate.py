@@ -18,7 +18,7 @@ def i64(*values):
     return np.int64(values)
 
 
-UNARY = "Identity Neg Abs Exp Floor Ceil Tanh Sigmoid Relu"
+UNARY = "Identity Neg Abs Exp Sin Cos Floor Ceil Round Sign Tanh Sigmoid Relu"
 COMPARISONS = "Equal Less LessOrEqual Greater GreaterOrEqual"
 CASES = {
     **{op: [((F,), {})] for op in UNARY.split()},
@@ -27,6 +27,7 @@ CASES = {
     **{op: [((F, F[0], F[:, :1]), {})] for op in ("Min", "Max", "Sum")},
     **{op: [((B, ~B), {})] for op in ("And", "Or", "Xor")},
     **{op: [((N, N[0]), {})] for op in COMPARISONS.split()},
+    "MatMul": [((F, POSITIVE.T), {}), ((N, N.T), {}), ((F, F[0]), {})],
     "Not": [((B,), {})],
     "Mod": [((N, i64(3)), {}), ((F, np.float32(2)), {"fmod": 1})],
     "Pow": [((POSITIVE, np.float32(1.5)), {}), ((F, i64(2)), {})],

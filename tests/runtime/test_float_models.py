@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from pycompress.graph import export, simplify
+from pycompress.graph.passes import SIMPLIFIED
+from pycompress.readers import read
 from pycompress.runtime import InferenceSession
 from tests.runtime.models import INT64, Model, assert_close, reference
 
@@ -130,3 +133,27 @@ def test_half_precision_models_take_and_give_float16():
     session = InferenceSession(m.proto())
     assert session.get_inputs()[0].type == "tensor(float16)"
     assert_close(session.run(None, feeds), reference(m.proto(), feeds), 1e-2)
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_a_kernel_that_the_model_computes_is_computed_once(in_file):
+    """A bank of waves, larger than what a file may grow by, from a few numbers."""
+    m = Model()
+    x = m.input("x", [1, 1, 2000])
+    steps = m.const(np.arange(512, dtype=np.float32).reshape(1, 1, -1))
+    waves = m.const(np.linspace(0.01, 3, 64, dtype=np.float32).reshape(-1, 1, 1))
+    bank = m.node("Mul", m.node("Cos", m.node("Mul", steps, waves)), m.const(np.float32(0.1)))
+    m.output(m.node("Conv", x, bank, strides=[160]))
+    m.output(m.node("ReduceMax", bank, m.const(np.int64([2])), keepdims=0))
+    feeds = {"x": m.rng.standard_normal((1, 1, 2000)).astype(np.float32)}
+    model = m.proto()
+    if in_file:
+        graph = simplify(read(model))
+        assert "Cos" in {node.op for node in graph.nodes}
+        graph.metadata[SIMPLIFIED] = "1"
+        model = export(graph)
+    session = InferenceSession(model)
+    assert_close(session.run(None, feeds), reference(model, feeds))
+    ran = {row.op for row in session.profile(feeds, repeats=1)}
+    assert "conv" in ran
+    assert not ran & {"Conv", "Cos", "Mul", "ReduceMax"}

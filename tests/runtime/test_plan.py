@@ -261,6 +261,31 @@ def far_away(whole):
     first_weights(whole)[-1][1][0][0] = 2**50
 
 
+def between_elements(whole):
+    reference = next(c[1] for c in calls(whole, "constant") if c[1][1] != "int8")
+    reference[0] += 1
+
+
+def endless(whole):
+    calls(whole, "constant")[0][1][2] = [2**31, 2**31, 2**31]
+
+
+def a_part_less(whole):
+    calls(whole, "add")[0].pop()
+
+
+def a_word_for_a_number(whole):
+    calls(whole, "add")[0][4] = "one"
+
+
+def another_call(whole):
+    calls(whole, "input")[0][0] = "output"
+
+
+def a_type_of_its_own(whole):
+    calls(whole, "input")[0][2] = "float8"
+
+
 def a_cycle(whole):
     next(c for c in calls(whole, "add") if c[1] == "conv")[3][0] = 10**6
 
@@ -293,6 +318,12 @@ def two_descriptions(whole):
         (wrong_depth, "stored weights"),
         (huge_depth, "impossible size"),
         (far_away, "does not lie in the file"),
+        (between_elements, "does not lie in the file"),
+        (endless, "does not lie in the file"),
+        (a_part_less, "a call has 6 parts, wanted 7"),
+        (a_word_for_a_number, "has a part of another type"),
+        (another_call, "there is no call 'output'"),
+        (a_type_of_its_own, "no dtype float8"),
         (a_cycle, "is not a value"),
         (unread_values, "without values|malformed"),
         (unknown_operator, "unknown operator explode"),

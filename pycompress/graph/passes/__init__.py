@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pycompress.graph.apply import apply_rules
 from pycompress.graph.edit import Edit, edit_everywhere
-from pycompress.graph.passes.fold import fold_constants
+from pycompress.graph.passes.fold import fold_constants, fold_for_session, has_known_results
 from pycompress.graph.passes.identities import drop_identities
 from pycompress.graph.passes.inline import inline_conditions
 from pycompress.graph.passes.loops import hoist_invariants
@@ -53,4 +53,20 @@ def simplify(graph: Graph, *, in_place: bool = False) -> Graph:
     """
     graph = graph if in_place else graph.copy()
     edit_everywhere(graph, *PASSES)
+    return graph
+
+
+_FOR_SESSION = tuple(fold_for_session if p is fold_constants else p for p in PASSES)
+
+
+def simplify_for_session(graph: Graph) -> Graph:
+    """Return `graph`, changed, that computes the same with less; constants may grow.
+
+    A graph that was simplified for a file has at most some large results left.
+    """
+    # Whoever made preset nodes has simplified the graph.
+    if SIMPLIFIED not in graph.metadata and not any(node.is_preset() for node in graph.nodes):
+        edit_everywhere(graph, *_FOR_SESSION)
+    elif has_known_results(graph):
+        edit_everywhere(graph, fold_for_session)
     return graph

@@ -11,14 +11,27 @@ from pycompress.graph.ir import in_halves
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
-    from pycompress.graph.ir import Node, Value
+    from pycompress.graph.ir import Graph, Node, Value
     from pycompress.graph.shapes import Shapes
 
 _ALWAYS = 64 * 1024
 """Bytes up to which a result is kept even when the constants it comes from stay too."""
 
+_HELD = 64 * 1024 * 1024
+"""The same for a session, which would compute it in each run and writes no file."""
 
-def fold_constants(edit: Edit) -> None:
+
+def fold_for_session(edit: Edit) -> None:
+    """Do as `fold_constants`, and with large results, too: kernels that the model computes."""
+    fold_constants(edit, _HELD)
+
+
+def has_known_results(graph: Graph) -> bool:
+    """Tell whether `fold_for_session` has anything to do."""
+    return any(_may_fold(n) or any(map(has_known_results, n.subgraphs())) for n in graph.nodes)
+
+
+def fold_constants(edit: Edit, always: int = _ALWAYS) -> None:
     """Turn nodes whose inputs are known, and sizes that are fixed, into constants.
 
     A file must not grow by it: a large result replaces its node only when constants as large go
@@ -28,7 +41,7 @@ def fold_constants(edit: Edit) -> None:
     """
     shapes = edit.shapes()
     for node in edit.nodes():
-        results = _computed(edit, node) or _known_size(shapes, node)
+        results = _computed(edit, node, always) or _known_size(shapes, node)
         if results is None or not edit.owns(node) or any(map(edit.is_output, node.outputs)):
             continue
         for value, array in zip(node.outputs, results, strict=False):
@@ -36,19 +49,23 @@ def fold_constants(edit: Edit) -> None:
                 edit.make_constant(value, array)
 
 
-def _computed(edit: Edit, node: Node) -> list[np.ndarray] | None:
+def _may_fold(node: Node) -> bool:
     for value in node.inputs:
         if value is not None and not isinstance(value.const, np.ndarray):
-            return None
+            return False
     if not can_evaluate(node) or len(node.outputs) != 1:
-        return None
-    if node.op == "Cast" and any(in_halves(v.const) for v in node.inputs if v is not None):
+        return False
+    return node.op != "Cast" or not any(in_halves(v.const) for v in node.inputs if v is not None)
+
+
+def _computed(edit: Edit, node: Node, always: int) -> list[np.ndarray] | None:
+    if not _may_fold(node):
         return None
     freed = sum(_freed(edit, node, v) for v in dict.fromkeys(node.inputs) if v is not None)
-    if node.op in {"Expand", "Tile", "Pad", "Gather"} and _expected(node) > max(_ALWAYS, freed):
+    if node.op in {"Expand", "Tile", "Pad", "Gather"} and _expected(node) > max(always, freed):
         return None
     results = evaluate(node, [None if v is None else v.array() for v in node.inputs])
-    if results is None or sum(r.nbytes for r in results) > max(_ALWAYS, freed):
+    if results is None or sum(r.nbytes for r in results) > max(always, freed):
         return None
     return results
 

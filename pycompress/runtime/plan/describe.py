@@ -62,13 +62,14 @@ class Describer:
 
     def _native(self, step: NativeStep) -> dict[str, Any]:
         """Return the calls that build the program anew, without what it found it does not need."""
-        adds = [call for call in step.calls if call.kind == "add"]
+        built = step.calls()
+        adds = [call for call in built if call.kind == "add"]
         packed = step.program.packed_weights(len(adds))
         weights = {id(c): w for c, w in zip(adds, packed, strict=True) if w is not None}
         read = {*step.returned, *(i for c in adds if id(c) in weights for i in c.arguments[2])}
         calls: list[list[Any]] = []
         ids = {-1: -1}
-        for call in step.calls:
+        for call in built:
             if call.kind == "add" and id(call) in weights:
                 calls.append(self._add(call, ids, weights[id(call)]))
             elif call.kind == "constant" and call.ids[0] in read:

@@ -55,27 +55,33 @@ class Rebuilder:
             bodies = [self.executable(body) for body in described["bodies"]]
             step: Step = KINDS[described["kind"]](inputs, outputs, bodies, **described["fields"])
             return step
-        program = _core.Program(self.threads)
-        calls = [self._call(program, *row) for row in described["calls"]]
-        program.finish(described["returned"])
-        taken = sum(call.kind == "input" for call in calls)
-        _same(len(inputs), taken, "inputs of a program")
-        _same(len(outputs), len(described["returned"]), "outputs of a program")
-        return NativeStep(inputs, outputs, program, calls, described["returned"])
+        program, rows, returned = (
+            _core.Program(self.threads),
+            described["calls"],
+            described["returned"],
+        )
+        made = program.replay(rows, self.data)
+        program.finish(returned)
+        _same(len(inputs), sum(row[0] == "input" for row in rows), "inputs of a program")
+        _same(len(outputs), len(returned), "outputs of a program")
 
-    def _call(self, program: _core.Program, kind: str, *arguments: Any) -> Call:  # noqa: ANN401
-        if kind == "input":
-            return Call(kind, arguments, [program.input(*arguments)])
-        if kind == "hollow_constant":
-            return Call("constant", arguments, [program.hollow_constant(*arguments)])
+        def calls() -> list[Call]:
+            return [self._call(row, ids) for row, ids in zip(rows, made, strict=True)]
+
+        return NativeStep(inputs, outputs, program, calls, returned)
+
+    def _call(self, row: list[Any], ids: list[int]) -> Call:
+        """Return what made these values, as a session has it that was built from a model."""
+        kind, *arguments = row
         if kind == "constant":
-            array = self._array(arguments[0])
-            return Call(kind, (array.dtype.name, array.shape), [program.constant(array)])
-        op, name, inputs, outputs, described, packed = arguments
-        attrs = {key: self._attribute(value) for key, value in described.items()}
-        weights = [(layout, [self._array(b) for b in blocks]) for layout, blocks in packed]
-        ids = program.add(op, name, inputs, outputs, attrs, weights)
-        return Call("add", (op, name, inputs, outputs, attrs), ids)
+            _, name, shape = arguments[0]
+            arguments = [name, tuple(shape)]
+        elif kind == "add":
+            *others, described, _ = arguments
+            arguments = [*others, {k: self._attribute(v) for k, v in described.items()}]
+        elif kind == "hollow_constant":
+            kind = "constant"
+        return Call(kind, tuple(arguments), ids)
 
     def _attribute(self, value: Any) -> Any:  # noqa: ANN401
         return self._array(value["array"]) if isinstance(value, dict) else value
