@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pycompress.runtime.notices import FallbackWarning, PlanWarning
-from pycompress.runtime.session import InferenceSession, TensorInfo
+from pycompress.runtime.session import InferenceSession
+from pycompress.runtime.tensor_info import TensorInfo
 
 if TYPE_CHECKING:
     from pycompress.runtime.profile import NodeTime, Profile

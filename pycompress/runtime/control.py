@@ -9,7 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    from pycompress.runtime.steps import Executable, Row
+    from pycompress.runtime.row import Row
+    from pycompress.runtime.steps import Executable
 
 Empty = list[Any]
 """Element type and shape of a scan output that no iteration has added to."""

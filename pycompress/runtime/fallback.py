@@ -9,7 +9,7 @@ import numpy as np
 
 from pycompress.graph.ir import Graph, Node
 from pycompress.runtime.partition import reads
-from pycompress.runtime.steps import Row
+from pycompress.runtime.row import Row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib.util import find_spec
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import numpy as np
 
 from pycompress.graph.ir import Graph, Node, Value
 from pycompress.runtime.partition import reads
-from pycompress.runtime.steps import Row
+from pycompress.runtime.row import Row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ PEER, REFERENCE = "onnxruntime", "onnx.reference"
 """What runs nodes that have no native kernel."""
 
 
+@lru_cache(maxsize=1)
 def is_installed() -> bool:
     """Tell whether onnxruntime can be imported, without importing it."""
     return find_spec(PEER) is not None

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pycompress.runtime.steps import Row
+    from pycompress.runtime.row import Row
 
 NATIVE = "native"
 """Where a node ran that the engine has a kernel for."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pycompress.runtime.steps import Row
+from pycompress.runtime.row import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from pycompress.runtime import plan
 from pycompress.runtime.collector import collector_at_rest
+from pycompress.runtime.tensor_info import TensorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,50 +24,6 @@ if TYPE_CHECKING:
     from pycompress.runtime.steps import Executable
 
 Fallback: TypeAlias = Literal["auto", "onnxruntime", "onnx.reference"]
-
-_TYPES = {
-    "float32": "float",
-    "float64": "double",
-    "float16": "float16",
-    "bool": "bool",
-    "object": "string",
-}
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """Name, shape and type of an input or output.
-
-    Attributes
-    ----------
-    name : str
-    shape : list
-        int where fixed, str where named, None where unknown.
-    type : str
-        As onnxruntime spells it: ``tensor(float)``, ``tensor(int64)`` ...
-    """
-
-    name: str
-    shape: list[int | str | None] | None
-    type: str
-    dtype: np.dtype[Any] | None
-
-    @classmethod
-    def of(cls, value: Value) -> TensorInfo:
-        """Describe a value of the graph."""
-        name = "undefined" if value.dtype is None else value.dtype.name
-        shape = None if value.shape is None else list(value.shape)
-        return cls(value.name, shape, f"tensor({_TYPES.get(name, name)})", value.dtype)
-
-    def row(self) -> list[Any]:
-        """Return what JSON can hold."""
-        return [self.name, self.shape, self.type, None if self.dtype is None else self.dtype.name]
-
-    @classmethod
-    def from_row(cls, row: list[Any]) -> TensorInfo:
-        """Return what `row` described."""
-        name, shape, kind, dtype = row
-        return cls(name, shape, kind, None if dtype is None else np.dtype(dtype))
 
 
 class InferenceSession:

@@ -2,74 +2,45 @@
 
 Values are known by keys here: those of the graph while a session is built from one, numbers when it
 comes out of a plan file.
+
+The classes are plain ones: making a dataclass, a NamedTuple or a Protocol takes longer than opening
+a small plan, which is the first thing that a process does.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
+    from typing import Protocol
 
     from pycompress import _core
+    from pycompress.runtime.row import Row
+
+    class Step(Protocol):
+        """Something that computes values from values."""
+
+        @property
+        def inputs(self) -> Sequence[Hashable]:
+            """What it reads."""
+
+        @property
+        def outputs(self) -> Sequence[Hashable]:
+            """What it computes."""
+
+        def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+            """Return the outputs for these inputs."""
+
+        def profile(self) -> list[Row]:
+            """Return a row for every node, those included that never ran, always in one order."""
+
+        def set_profiling(self, enabled: bool) -> None:
+            """Start or stop timing."""
 
 
-class Row(NamedTuple):
-    """What one node took while it was timed: in all, and in its last call.
-
-    Attributes
-    ----------
-    calls : int
-    seconds : float
-        Of all calls.
-    start, last : float
-        When the last call began (`time.perf_counter`), and its seconds.
-    shape : tuple of int
-        Of the first output of the last call.
-    engine : str
-        What ran it.
-    """
-
-    name: str
-    op: str
-    calls: int = 0
-    seconds: float = 0.0
-    start: float = 0.0
-    last: float = 0.0
-    shape: tuple[int, ...] = ()
-    engine: str = "native"
-
-    def after(self, start: float, seconds: float, shape: tuple[int, ...]) -> Row:
-        """Return the row with one call more."""
-        done = self.calls + 1, self.seconds + seconds
-        return Row(self.name, self.op, *done, start, seconds, shape, self.engine)
-
-
-class Step(Protocol):
-    """Something that computes values from values."""
-
-    @property
-    def inputs(self) -> Sequence[Hashable]:
-        """What it reads."""
-
-    @property
-    def outputs(self) -> Sequence[Hashable]:
-        """What it computes."""
-
-    def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return the outputs for these inputs."""
-
-    def profile(self) -> list[Row]:
-        """Return a row for every node, those included that never ran, always in one order."""
-
-    def set_profiling(self, enabled: bool) -> None:
-        """Start or stop timing."""
-
-
-@dataclass
 class Executable:
     """Steps in the order in which they run.
 
@@ -81,10 +52,15 @@ class Executable:
         Outputs that do not depend on the inputs.
     """
 
-    inputs: Sequence[Hashable]
-    outputs: Sequence[Hashable]
-    constants: dict[Hashable, np.ndarray] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
+    def __init__(
+        self,
+        inputs: Sequence[Hashable],
+        outputs: Sequence[Hashable],
+        constants: dict[Hashable, np.ndarray],
+        steps: list[Step],
+    ) -> None:
+        self.inputs, self.outputs = inputs, outputs
+        self.constants, self.steps = constants, steps
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the outputs for these inputs, which have been checked."""
@@ -105,7 +81,6 @@ class Executable:
             step.set_profiling(enabled)
 
 
-@dataclass
 class Call:
     """One call that built a program.
 
@@ -119,9 +94,10 @@ class Call:
         The values that it made.
     """
 
-    kind: str
-    arguments: tuple[Any, ...]
-    ids: list[int]
+    __slots__ = ("arguments", "ids", "kind")
+
+    def __init__(self, kind: str, arguments: tuple[Any, ...], ids: list[int]) -> None:
+        self.kind, self.arguments, self.ids = kind, arguments, ids
 
 
 class NativeStep:
@@ -154,4 +130,6 @@ class NativeStep:
 
     def profile(self) -> list[Row]:
         """Return the rows of the program's nodes."""
+        from pycompress.runtime.row import Row
+
         return [Row(*row) for row in self.program.profile()]

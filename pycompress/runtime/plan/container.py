@@ -15,7 +15,6 @@ import json
 import mmap
 import struct
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +40,7 @@ _SLACK = 256  # kernels may read so far behind packed weights
 
 def is_plan(path: str | os.PathLike[str]) -> bool:
     """Tell whether a file says that it is a plan."""
-    with Path(path).open("rb") as file:
+    with open(path, "rb") as file:  # noqa: PTH123 - importing pathlib takes longer than this
         return file.read(len(MAGIC)) == MAGIC
 
 
@@ -61,6 +60,8 @@ def save(path: str | os.PathLike[str], executable: Executable, about: Mapping[st
         When the file cannot be written.
     """
     # Opening a plan, the first thing that a process does, needs none of these.
+    from pathlib import Path
+
     from pycompress.graph.beside import beside
     from pycompress.runtime.plan.describe import ALIGNMENT, Describer
 
@@ -127,7 +128,7 @@ def load(path: str | os.PathLike[str], threads: int) -> tuple[Executable, dict[s
 
 
 def _mapped(path: str | os.PathLike[str]) -> np.ndarray:
-    with Path(path).open("rb") as file:
+    with open(path, "rb") as file:  # noqa: PTH123
         size = file.seek(0, 2)
         if size < _HEAD.size:
             msg = f"plan '{path}' is truncated: it has {size} bytes"

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pycompress.runtime.plan.kinds import NAMES
-from pycompress.runtime.steps import Call, Executable, NativeStep, Step
+from pycompress.runtime.steps import Call, Executable, NativeStep
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
+
+    from pycompress.runtime.steps import Step
 
     Reference = list[Any]  # offset among the data, dtype, shape
 

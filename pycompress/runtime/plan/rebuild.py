@@ -8,7 +8,6 @@ import numpy as np
 
 from pycompress import _core
 from pycompress.runtime.elements import ENGINE
-from pycompress.runtime.plan.kinds import KINDS
 from pycompress.runtime.steps import Call, Executable, NativeStep
 
 if TYPE_CHECKING:
@@ -52,14 +51,13 @@ class Rebuilder:
     def _step(self, described: dict[str, Any]) -> Step:
         inputs, outputs = described["inputs"], described["outputs"]
         if "kind" in described:
+            from pycompress.runtime.plan.kinds import KINDS  # most plans have none of them
+
             bodies = [self.executable(body) for body in described["bodies"]]
             step: Step = KINDS[described["kind"]](inputs, outputs, bodies, **described["fields"])
             return step
-        program, rows, returned = (
-            _core.Program(self.threads),
-            described["calls"],
-            described["returned"],
-        )
+        program = _core.Program(self.threads)
+        rows, returned = described["calls"], described["returned"]
         made = program.replay(rows, self.data)
         program.finish(returned)
         _same(len(inputs), sum(row[0] == "input" for row in rows), "inputs of a program")
