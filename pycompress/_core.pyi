@@ -320,7 +320,7 @@ def qconv(
     y_scale: typing.SupportsFloat | typing.SupportsIndex | None,
     y_zero_point: typing.SupportsInt | typing.SupportsIndex,
     y_dtype: str,
-    activation: Activation,
+    activation: Activation | None,
     out: typing.Any,
 ) -> numpy.ndarray: ...
 def qgemm(

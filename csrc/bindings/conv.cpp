@@ -175,7 +175,8 @@ void run_layer(const PackedConvolution& k, const Layer& layer, const Placed& pla
 
 py::array qconv(const py::array& x, PackedConvolution& k, std::optional<double> x_scale,
                 int64_t x_zero, std::optional<double> y_scale, int64_t y_zero,
-                const std::string& y_dtype, const Activation& activation, py::handle out) {
+                const std::string& y_dtype, const std::optional<Activation>& activation,
+                py::handle out) {
   const Type type = type_of(x);
   if (type != Type::u8 && type != Type::s8) {
     throw py::type_error("qconv: x has dtype " + dtype_of(x) + ", wanted uint8 or int8");
@@ -186,7 +187,8 @@ py::array qconv(const py::array& x, PackedConvolution& k, std::optional<double> 
            " spatial dimensions, " + std::to_string(k.conv.channels()) + "]");
   }
   need_contiguous("qconv: x", x);
-  const Layer layer = layer_of(k, type, x_scale, x_zero, y_scale, y_zero, y_dtype, activation);
+  const Layer layer = layer_of(k, type, x_scale, x_zero, y_scale, y_zero, y_dtype,
+                               activation.value_or(Activation{}));
   const std::vector<int64_t> spatial(x.shape() + 1, x.shape() + 1 + rank);
   const Placement placement = place(k.conv.window, x.shape(0), spatial.data());
   py::array y = output_for(placement, k.conv.filters, x_scale ? layer.y_dtype : DType::s32, out);

@@ -1,6 +1,7 @@
 // Quantize and dequantize arrays, from Python.
 #include "quantize/quantize.h"
 
+#include <pybind11/gil_safe_call_once.h>
 #include <pybind11/stl.h>
 
 #include <cmath>
@@ -33,16 +34,40 @@ Channels channels_of(const char* function, const py::array& x, std::optional<int
   return of;
 }
 
+// What most calls give, without an array made of it: a Python number or a NumPy float32.
+template <typename T>
+std::optional<T> plain_number(py::handle value) {
+  if constexpr (std::is_floating_point_v<T>) {
+    PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> float32;
+    const auto make = [] {
+      return py::module_::import("numpy").attr("float32").cast<py::object>();
+    };
+    if (!PyFloat_Check(value.ptr()) &&
+        !py::type::handle_of(value).is(float32.call_once_and_store_result(make).get_stored())) {
+      return std::nullopt;
+    }
+    return static_cast<T>(PyFloat_AsDouble(value.ptr()));
+  } else {
+    if (!PyLong_CheckExact(value.ptr())) return std::nullopt;
+    int overflow = 0;
+    const int64_t number = PyLong_AsLongLongAndOverflow(value.ptr(), &overflow);
+    return overflow == 0 ? std::optional<T>(number) : std::nullopt;
+  }
+}
+
 // One value, or one for each channel, as [channels].
 template <typename T>
-std::vector<T> parameters(const std::string& name, py::handle value, const Channels& of,
+std::vector<T> parameters(const char* name, py::handle value, const Channels& of,
                           std::optional<int64_t> axis) {
+  if (const auto number = plain_number<T>(value)) {
+    return std::vector<T>(static_cast<size_t>(of.channels), *number);
+  }
   const auto any = py::array::ensure(value);
   const char kind = any ? any.dtype().kind() : 'O';
   const bool integer = kind == 'i' || kind == 'u';
   if (!any || !(integer || (kind == 'f' && std::is_floating_point_v<T>))) {
     PyErr_Clear();
-    throw py::type_error(name + " must be " +
+    throw py::type_error(std::string(name) + " must be " +
                          (std::is_floating_point_v<T> ? "a number" : "an integer") +
                          " or an array of them, found " +
                          (any ? dtype_text(any) : std::string(Py_TYPE(value.ptr())->tp_name)));
@@ -51,20 +76,21 @@ std::vector<T> parameters(const std::string& name, py::handle value, const Chann
   const auto count = static_cast<size_t>(of.channels);
   if (any.size() == 1 && any.ndim() <= 1) return std::vector<T>(count, values.data()[0]);
   if (any.ndim() != 1 || any.size() != of.channels || !axis) {
-    throw py::value_error(name + " has shape " + shape_text(any) +
+    throw py::value_error(std::string(name) + " has shape " + shape_text(any) +
                           (axis ? ", wanted () or (" + std::to_string(of.channels) + ",)"
                                 : std::string(", wanted (): there is no axis")));
   }
   return std::vector<T>(values.data(), values.data() + count);
 }
 
-std::vector<int32_t> zero_points(const std::string& name, py::handle value, const Channels& of,
+std::vector<int32_t> zero_points(const char* name, py::handle value, const Channels& of,
                                  std::optional<int64_t> axis, int64_t lo, int64_t hi,
                                  const char* dtype) {
   std::vector<int32_t> zeros;
   for (const int64_t zero : parameters<int64_t>(name, value, of, axis)) {
     if (zero < lo || zero > hi) {
-      throw py::value_error(name + " is " + std::to_string(zero) + ", outside of " + dtype);
+      throw py::value_error(std::string(name) + " is " + std::to_string(zero) + ", outside of " +
+                            dtype);
     }
     zeros.push_back(static_cast<int32_t>(zero));
   }

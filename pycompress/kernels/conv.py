@@ -161,7 +161,7 @@ def qconv(
         y_scale,
         y_zero_point,
         y_dtype,
-        _activation(activation),
+        None if activation is None else _activation(activation),
         direct,
     )
     if layout == "NHWC":
