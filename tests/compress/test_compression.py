@@ -110,7 +110,9 @@ def test_the_report_is_data_and_text(cnn, tmp_path):
     assert data["agreement"]["outputs"][0]["name"] == "y"
     assert {t["engine"] for t in data["timings"]} == {"pycompress", "onnxruntime"}
     assert all(t["run_ms"] > 0 and not t["error"] for t in data["timings"])
+    assert report.made_up is None
     text = str(report)
+    assert "MADE-UP" not in text
     assert "Precision" in text
     assert "second" in text
 

@@ -162,6 +162,10 @@ def test_mode_bf16_halves_the_file_and_is_inspected(tmp_path):
     assert halves == sum(row.before for row in report.ledger.rows if row.format) / 2
     found = {n.node: n.precision for n in pycompress.inspect(target).nodes}
     assert found == {"words": "bf16", "up": "bf16", "down": "bf16"}
+    (tmp_path / "r.json").write_text(report.to_json())
+    again = tmp_path / "again.onnx"
+    pycompress.compress(source, again, sentences(8), decisions=tmp_path / "r.json")
+    assert again.read_bytes() == target.read_bytes()
     table = InferenceSession(target, outputs=["e"]).run(None, {"ids": np.array([[7, 8]])})[1]
     assert np.isneginf(table[0, 0]).all()
 
