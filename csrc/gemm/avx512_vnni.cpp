@@ -30,6 +30,18 @@ constexpr int32_t kMr = 6, kNr = kLanes;
   return _mm512_set1_epi32(four);
 }
 
+// Keeps what several rows multiply in registers. For two or three rows gcc would load it again with
+// every product, and the load ports, not the products, would set the pace.
+template <int R, typename Vector, int V>
+[[gnu::always_inline]] inline void keep(Vector (&b)[V]) {
+  if (R == 1 || R > 3) return;
+#pragma GCC unroll 16
+  for (int j = 0; j < V; ++j) asm("" : "+v"(b[j]));
+}
+
+// Rows from which on products leave the load ports time to prefetch.
+constexpr int kPrefetchRows = 4;
+
 // The products over all taps. Prefetching costs slots of the load ports: it is another loop.
 template <int R, int V, bool kFlip, bool kPrefetch>
 [[gnu::always_inline]] inline void multiply(const TileArgs& args, I32 (&acc)[R][V]) {
@@ -46,6 +58,7 @@ template <int R, int V, bool kFlip, bool kPrefetch>
       __m512i bv[V];
 #pragma GCC unroll 16
       for (int j = 0; j < V; ++j) bv[j] = _mm512_load_si512(b + j * step);
+      keep<R>(bv);
       if (kPrefetch) {
 #pragma GCC unroll 16
         for (int j = 0; j < V; ++j) _mm_prefetch(next + j * 64, _MM_HINT_T1);
@@ -98,7 +111,7 @@ void gemm_tile_s8_avx512_vnni(const TileArgs& args) {
   start_s32<R, V>(args, columns, acc);
   if constexpr (R == 1 && V == 1) {
     multiply_one<kFlip>(args, acc);
-  } else if (R > 1 && args.next != nullptr) {
+  } else if (R >= kPrefetchRows && args.next != nullptr) {
     multiply<R, V, kFlip, true>(args, acc);
   } else {
     multiply<R, V, kFlip, false>(args, acc);
@@ -119,6 +132,7 @@ template <int R, int V, bool kPrefetch>
       __m512 bv[V];
 #pragma GCC unroll 16
       for (int j = 0; j < V; ++j) bv[j] = _mm512_load_ps(b + j * step);
+      keep<R>(bv);
       if (kPrefetch) {
 #pragma GCC unroll 16
         for (int j = 0; j < V; ++j) _mm_prefetch(next + j * 64, _MM_HINT_T1);
