@@ -26,6 +26,12 @@ inline __m256i dot(__m256i acc, const __m256i* x, const __m256i* w) {
 inline __m256i load_bytes(const uint8_t* p, int64_t n) { return Ymm::load(p, n); }
 inline void store_bytes(uint8_t* p, __m256i v, int64_t n) { Ymm::store(p, v, n); }
 
+// Of 64 channels.
+template <bool kFlip>
+inline void interleave(const uint8_t* const* rows, int64_t n, __m512i* out) {
+  interleave4<Zmm, kFlip>(rows, n, out);
+}
+
 // 8-bit results of pairs of pixels, 32 channels: a zmm is two neighbouring quads of a column.
 //
 //             zmm 0             zmm 1              pack, pack:  dword t of lane l of the bytes is

@@ -26,9 +26,9 @@ constexpr int64_t kColumnBytes = 4 * kParts * kBlock;  // of one column and one 
 constexpr int64_t kScratch = kDepthwiseSteps * kColumnBytes * 2;
 
 // A run of columns of up to 4 image rows: the pointers move by one pitch, 0 where a row is padding.
-template <bool kFlip>
+template <bool kFlip, typename Vector>
 void interleave_run(const uint8_t* const* rows, const int64_t* pitch, int64_t n, int64_t count,
-                    int64_t out_step, Bytes* out) {
+                    int64_t out_step, Vector* out) {
   const uint8_t* p[4] = {rows[0], rows[1], rows[2], rows[3]};
   for (int64_t j = 0; j < count; ++j, out += out_step) {
     interleave<kFlip>(p, n, out);
@@ -39,9 +39,9 @@ void interleave_run(const uint8_t* const* rows, const int64_t* pitch, int64_t n,
 
 // Columns 0..count-1 of a row of windows; column j of row r is image column first + j * step +
 // shift[r]. Where all 4 rows of a group are inside the image they run; the others go one by one.
-template <bool kFlip>
+template <bool kFlip, typename Vector>
 void interleave_columns(const DepthwiseArgs& args, int64_t channel, int64_t n, int64_t first,
-                        int64_t step, int64_t count, Bytes* out) {
+                        int64_t step, int64_t count, Vector* out) {
   const int64_t groups = (args.row_count + 3) / 4;
   const int64_t out_step = groups * 4 * kParts;
   const uint8_t* padding = static_cast<const uint8_t*>(args.padding) + channel;
@@ -64,7 +64,7 @@ void interleave_columns(const DepthwiseArgs& args, int64_t channel, int64_t n, i
     }
     begin = begin < count ? begin : count;
     end = end > begin ? end : begin;
-    Bytes* const group_out = out + g * 4 * kParts;
+    Vector* const group_out = out + g * 4 * kParts;
     const auto one_by_one = [&](int64_t j, int64_t stop) {
       for (; j < stop; ++j) {
         const uint8_t* rows[4];
@@ -84,7 +84,7 @@ void interleave_columns(const DepthwiseArgs& args, int64_t channel, int64_t n, i
       rows[i] = inside ? base[i] + (start[i] + begin * step) * args.channels : padding;
       pitch[i] = inside ? step * args.channels : 0;
     }
-    Bytes* const run_out = group_out + begin * out_step;
+    Vector* const run_out = group_out + begin * out_step;
     if (n == kBlock) {
       interleave_run<kFlip>(rows, pitch, kBlock, end - begin, out_step, run_out);
     } else {

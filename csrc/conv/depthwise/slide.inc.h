@@ -81,7 +81,7 @@ void slide_block(const DepthwiseArgs& args, int64_t channel) {
   alignas(64) Int w[kLines][12];
   for (int i = 0; i < 12; ++i) {
     w[0][i] = block_weights<V>(args, channel, 12, i);
-    if (kLines == 2) w[kLines - 1][i] = V::up8(w[0][i]);
+    if (kLines == 2) w[kLines - 1][i] = V::up(w[0][i], _mm_cvtsi64_si128(8));
   }
   const int64_t ldy = args.ldy;
   const int64_t line_step = args.pixels * ldy;

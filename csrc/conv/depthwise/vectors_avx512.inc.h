@@ -33,7 +33,9 @@ struct Ymm {
   static Int lo16(Int a, Int b) { return _mm256_unpacklo_epi16(a, b); }
   static Int hi16(Int a, Int b) { return _mm256_unpackhi_epi16(a, b); }
   static Int dot(Int acc, Int x, Int w) { return _mm256_dpbusd_epi32(acc, x, w); }
-  static Int up8(Int a) { return _mm256_slli_epi32(a, 8); }
+  static Int up(Int a, __m128i bits) { return _mm256_sll_epi32(a, bits); }
+  static Int down(Int a, __m128i bits) { return _mm256_srl_epi32(a, bits); }
+  static Int either(Int a, Int b) { return _mm256_or_si256(a, b); }
   static Float times(Int a, Float b) { return _mm256_mul_ps(_mm256_cvtepi32_ps(a), b); }
   static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
   static Int rounded(Float a, Float lo, Float hi) {
@@ -67,7 +69,9 @@ struct Zmm {
   static Int lo16(Int a, Int b) { return _mm512_unpacklo_epi16(a, b); }
   static Int hi16(Int a, Int b) { return _mm512_unpackhi_epi16(a, b); }
   static Int dot(Int acc, Int x, Int w) { return _mm512_dpbusd_epi32(acc, x, w); }
-  static Int up8(Int a) { return _mm512_slli_epi32(a, 8); }
+  static Int up(Int a, __m128i bits) { return _mm512_sll_epi32(a, bits); }
+  static Int down(Int a, __m128i bits) { return _mm512_srl_epi32(a, bits); }
+  static Int either(Int a, Int b) { return _mm512_or_si512(a, b); }
   static Float times(Int a, Float b) { return _mm512_mul_ps(_mm512_cvtepi32_ps(a), b); }
   static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
   static Int rounded(Float a, Float lo, Float hi) {
