@@ -151,8 +151,9 @@ class Node:
     def reads(self) -> list[Value]:
         """Return the values that the node reads, its subgraphs' captures included."""
         found = [value for value in self.inputs if value is not None]
-        for graph in self.subgraphs():
-            found += captures(graph)
+        if self.nested:
+            for graph in self.subgraphs():
+                found += captures(graph)
         return found
 
     def subgraphs(self) -> list[Graph]:
@@ -194,7 +195,8 @@ class Graph:
         """Map each value to its readers, in order; a node whose subgraph reads it counts too."""
         users: dict[Value, list[Node]] = {}
         for node in self.nodes:
-            for value in dict.fromkeys(node.reads()):
+            read = node.reads()
+            for value in read if len(read) == 1 else dict.fromkeys(read):
                 if value in users:
                     users[value].append(node)
                 else:

@@ -13,8 +13,7 @@ as integers and as float keeps both forms.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     pass
 
 
-@dataclass(frozen=True)
-class Form:
+class Form(NamedTuple):
     """The integer tensor behind a float value."""
 
     value: Value

@@ -48,9 +48,14 @@ _NO_TENSOR = frozenset(
 
 def widen_halves(graph: Graph) -> Graph:
     """Return `graph` with float32 in place of float16 everywhere, inputs and outputs included."""
-    made = (v for n in graph.nodes for v in n.outputs)
-    read = (v for n in graph.nodes for v in n.reads())
-    has_half = any(v.dtype == _HALF for group in (graph.inputs, made, read) for v in group)
+    found = {id(v.dtype): v.dtype for v in graph.inputs}  # to compare each of the few types once
+    for node in graph.nodes:
+        for value in node.outputs:
+            found[id(value.dtype)] = value.dtype
+        for read in node.inputs:
+            if read is not None and isinstance(read.const, np.ndarray):
+                found[id(read.const.dtype)] = read.const.dtype
+    has_half = any(dtype == _HALF for dtype in found.values())
     if not has_half and not any(_casts_to_half(n) for n in graph.nodes):
         return graph
     graph = graph.copy()

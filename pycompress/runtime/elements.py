@@ -14,3 +14,6 @@ ENGINE = frozenset(
     )
 )
 """What a tensor of the engine may hold."""
+
+NAMES = {dtype: dtype.name for dtype in ENGINE}
+"""Their names, which NumPy puts together anew each time that it is asked."""

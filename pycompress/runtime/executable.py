@@ -49,14 +49,14 @@ def prepare(graph: Graph) -> Graph:
     graph = widen_narrow(write_out(graph, refusal))
     graph = to_formats(write_transforms(simplify_for_session(graph)), in_place=True).graph
     graph = take_roundings(graph)
-    graph = _use(graph, (fold_gains, "Mul Add"), (sink, _Q), (absorb, f"{_Q} DequantizeLinear"))
+    graph = _use(graph, (fold_gains, "Mul Add"), (sink, "Concat Resize"), (absorb, _Q))
     infer(graph)
     graph = _use(graph, (fuse, "MatMul Gemm"), (fuse_attention, "Softmax"))
     infer(graph)
     return _use(to_channels_last(graph, refusal), (hand_over, "linear"))
 
 
-_Q = "QuantizeLinear"
+_Q = "QuantizeLinear DequantizeLinear"
 
 
 def _use(graph: Graph, *passes: tuple[Callable[[Graph], Graph], str]) -> Graph:

@@ -10,8 +10,7 @@ makes the Transpose a view.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -38,8 +37,7 @@ _WEIGHTED = _BOUND_PRESETS | {"Conv", "ConvInteger"}
 _BOUND_NATIVE = frozenset(("conv", "conv_transpose", "q_global_average_pool"))
 
 
-@dataclass(frozen=True)
-class Form:
+class Form(NamedTuple):
     """``value = Transpose(of, perm)``; `sticky`: made channels last, so readers should follow."""
 
     of: Value

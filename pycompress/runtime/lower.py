@@ -8,6 +8,7 @@ import numpy as np
 
 from pycompress import _core
 from pycompress.graph.ir import Node, Quantized, Value
+from pycompress.runtime.elements import NAMES
 from pycompress.runtime.steps import Call, NativeStep
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Builder:
         if value not in self._ids:
             array = np.ascontiguousarray(array).reshape(array.shape)
             self._ids[value] = self.program.constant(array)
-            arguments = array.dtype.name, array.shape
+            arguments = NAMES[array.dtype], array.shape
             self.calls.append(Call("constant", arguments, [self._ids[value]]))
         return self._ids[value]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +13,7 @@ INT8 = (np.dtype(np.uint8), np.dtype(np.int8))
 _OUTPUT_DTYPES = {0: INT8[0], 2: INT8[0], 3: INT8[1]}  # TensorProto.UNDEFINED, UINT8, INT8
 
 
-@dataclass(frozen=True)
-class Params:
+class Params(NamedTuple):
     """How integers stand for numbers: ``(q - zero) * scale``, one scale for the whole tensor.
 
     Attributes

@@ -30,18 +30,21 @@ def take_roundings(graph: Graph) -> Graph:
         In preset formats, casts to bfloat16 written as `round_to` (`widen_narrow`).
     """
     for node in graph.nodes:
-        if node.is_op("Cast") and node.inputs[0] is not None and node.output.dtype == _FLOAT:
+        if node.op == "Cast" and node.inputs[0] is not None and node.output.dtype == _FLOAT:
             _widen(node.inputs[0], node.output)
     for node in graph.nodes:
-        if node.is_preset("conv", "linear") and _may_round(node):
+        if not node.is_preset():
+            continue
+        if node.op in {"conv", "linear"} and _may_round(node):
             source = _unrounded(node.inputs[0])
             if source is not None and _holds_halves(node.inputs[1]):
                 node.inputs[0] = source
                 node.attrs["bf16"] = True
         for value in node.inputs:
-            if value is not None and node.is_preset():
+            if value is not None:
                 _widen(value, value)
-    graph.prune()
+    if any(node.op in {"Cast", "round_to"} for node in graph.nodes):  # which nobody may read now
+        graph.prune()
     return graph
 
 

@@ -28,6 +28,8 @@ def sink(graph: Graph) -> Graph:
     -----
     The same numbers: one scale and zero point for all elements, and none of them is changed.
     """
+    if not any(map(_may_sink, graph.nodes)):
+        return graph
     readers, outputs = graph.consumers(), set(graph.outputs)
     names = {value.name for value in graph.values()}
     gone: set[Node] = set()
@@ -44,6 +46,11 @@ def sink(graph: Graph) -> Graph:
         graph.nodes = nodes
         return sink(graph)  # what came in front may move on
     return graph
+
+
+def _may_sink(node: Node) -> bool:
+    x = node.inputs[0] if node.op == "QuantizeLinear" else None
+    return x is not None and x.producer is not None and x.producer.is_op("Concat", "Resize")
 
 
 def _mover(node: Node, readers: Mapping[Value, Sequence[Node]], outputs: set[Value]) -> Node | None:

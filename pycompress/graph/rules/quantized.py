@@ -12,14 +12,14 @@ from pycompress.graph.pattern import Match, Rule
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
 
-_INTEGERS = ("int8", "uint8", "int32")
+_INTEGERS = frozenset(map(np.dtype, ("int8", "uint8", "int32")))
 
 
 def _refuse(edit: Edit, match: Match) -> str | None:
     data, scale, zero = match["DATA"].const, match["SCALE"].const, match.get("ZERO")
     if edit.is_output(match.root.output):
         return "its result is an output of the graph"
-    if not isinstance(data, np.ndarray) or data.dtype.name not in _INTEGERS:
+    if not isinstance(data, np.ndarray) or data.dtype not in _INTEGERS:
         return f"its integers are of type {match['DATA'].dtype}"
     if not isinstance(scale, np.ndarray) or scale.dtype != np.float32:
         return f"its scale is of type {match['SCALE'].dtype}, not float32"

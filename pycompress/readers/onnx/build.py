@@ -119,19 +119,19 @@ class _Builder:
         except KeyError:
             reads = f"{_what(message)} reads"
             inputs = [_look_up(scope, v, reads) if v else None for v in read]
-        attrs = {a.name or "": self._attribute(a, scope, message) for a in message.attributes}
+        attrs = {}
+        for a in message.attributes:
+            plain = _PLAIN_ATTRIBUTES.get(a.type or 0)
+            attrs[a.name or ""] = plain(a) if plain else self._attribute(a, scope, message)
         if domain == "":
             _check_arity(message, len(inputs), len(outputs), attrs, self.opset)
-        metadata = {p.key or "": p.value or "" for p in message.metadata}
+        metadata = {p.key or "": p.value or "" for p in message.metadata or ()}
         return Node(op, inputs, outputs, attrs, domain, message.name or "", metadata)
 
     def _attribute(
         self, message: messages.Attribute, scope: dict[str, Value], node: messages.Node
     ) -> Any:  # noqa: ANN401
         kind = message.type or 0
-        plain = _PLAIN_ATTRIBUTES.get(kind)
-        if plain is not None:
-            return plain(message)
         if kind == AttributeProto.TENSOR and message.t is not None:
             what = f"{_what(node)}: attribute"
             return self.tensors.array(message.t, what, message.name or "")
