@@ -73,3 +73,40 @@ def test_bytes_are_exact_and_stay_within_out(
     np.testing.assert_array_equal(out, wanted)
     assert (guarded[:64] == 99).all()
     assert (guarded[-64:] == 99).all()
+
+
+# Sums that the conversion to int32 can't hold, and bounds within the type, keep a clamp that the
+# saturation of the type does not replace.
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(
+    ("size", "bias", "activation"), [(0.01, 1.0, "relu"), (1e9, 1.0, None), (0.01, 1e12, None)]
+)
+def test_what_saturation_does_not_hold(size, bias, activation, stride, kernel, dtype):
+    channels, low = 98, np.iinfo(dtype).min
+    x = RNG.integers(low, low + 256, (1, 6, 7, channels)).astype(dtype)
+    w = RNG.integers(-128, 128, (channels, 1, kernel, kernel)).astype(np.int8)
+    scale = np.full(channels, 0.01, np.float32)
+    scale[[3, 70, 97]] = size
+    biases = np.zeros(channels, np.float32)
+    biases[[3, 71, 97]] = [bias, -bias, bias]
+    pads = [kernel // 2] * 4
+    k = pc.pack_conv(w, scale, biases, stride=stride, padding=pads, groups=channels)
+    sums = oracle.conv_sums(x, low + 3, w, strides=[stride] * 2, pads=pads, group=channels)
+    lo = 0 if activation == "relu" else -np.inf
+    v = oracle.finish(
+        sums, oracle.multiplier(np.float32(0.5), scale), oracle.multiplier(biases), lo=lo
+    )
+    found = pc.qconv(
+        x,
+        k,
+        x_scale=0.5,
+        x_zero_point=low + 3,
+        y_scale=1.0,
+        y_zero_point=low + 100,
+        y_dtype=np.dtype(dtype).name,
+        activation=activation,
+    )
+    np.testing.assert_array_equal(found, oracle.requantize(v, low + 100, dtype))

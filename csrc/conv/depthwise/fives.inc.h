@@ -80,6 +80,16 @@ template <class V, int kStride, int kLines>
   if (i < count) five_sums<V, kStride, kLines, 1>(x, w, init, sums, line_step);
 }
 
+template <class V, bool kClamp>
+void store_pixels(const ByteStore<V>& put, const typename V::Int* sums, int64_t count, uint8_t* y,
+                  int64_t ldy, int64_t n) {
+  const ByteStore<V> held = put;
+  for (int64_t i = 0; i < count; ++i, sums += 4, y += ldy) {
+    const typename V::Int quads[4] = {sums[0], sums[1], sums[2], sums[3]};
+    held.template store<kClamp>(quads, y, n);
+  }
+}
+
 // Lines first.. of a stack, kLines of them together as long as there are as many.
 template <class V, bool kFlip, int kStride, int kLines>
 int64_t five_lines(const DepthwiseArgs& args, int64_t channel, int64_t first) {
@@ -106,10 +116,8 @@ int64_t five_lines(const DepthwiseArgs& args, int64_t channel, int64_t first) {
       for (int line = 0; line < kLines; ++line) {
         const Int* from = sums + line * count * 4;
         uint8_t* to = y + line * line_step;
-        for (int64_t i = 0; i < count; ++i, from += 4, to += args.ldy) {
-          const Int quads[4] = {from[0], from[1], from[2], from[3]};
-          put(quads, to, n);
-        }
+        (put.saturates ? store_pixels<V, false> : store_pixels<V, true>)(put, from, count, to,
+                                                                         args.ldy, n);
       }
       y += count * args.ldy;
     }

@@ -39,6 +39,7 @@ struct Lane32 {
   const DepthwiseArgs& args;
   int64_t channel, n;
   bool has_bias;
+  bool whole_range = false;  // of a type of bytes: lo and hi are its ends
   __m256i init[4];
   __m256 scale[4];
   __m256 bias[4];
@@ -68,6 +69,7 @@ struct Lane32 {
       const auto top = static_cast<float>(least + 255 - epilogue.out_zero);
       low = low < bottom ? bottom : low > top ? top : low;
       high = high > top ? top : high < bottom ? bottom : high;
+      whole_range = low == bottom && high == top;
     }
     lo = _mm256_set1_ps(low);
     hi = _mm256_set1_ps(high);

@@ -24,6 +24,7 @@ struct ByteStore {
   using Float = typename V::Float;
   using Int = typename V::Int;
   bool has_bias, is_unsigned;
+  bool saturates;  // the packs do all that lo and hi would
   Float lo, hi;
   Int zero;
   Int init[4];
@@ -34,6 +35,7 @@ struct ByteStore {
   ByteStore(const Lane32& a, const Lane32& b)
       : has_bias(a.has_bias),
         is_unsigned(a.epilogue.out == Out::u8),
+        saturates(a.whole_range),
         lo(V::join(a.lo, b.lo)),
         hi(V::join(a.hi, b.hi)),
         zero(V::join(a.zero, b.zero)) {
@@ -42,10 +44,12 @@ struct ByteStore {
       init[q] = V::join(a.init[q], b.init[q]);
       scale[q] = V::join(a.scale[q], b.scale[q]);
       bias[q] = V::join(a.bias[q], b.bias[q]);
+      saturates = saturates && V::fits(scale[q], bias[q]);
     }
   }
 
-  [[gnu::always_inline]] void operator()(const Int (&sums)[4], uint8_t* y, int64_t n) const {
+  template <bool kClamp>
+  [[gnu::always_inline]] void store(const Int (&sums)[4], uint8_t* y, int64_t n) const {
     Float v[4];
 #pragma GCC unroll 4
     for (int q = 0; q < 4; ++q) v[q] = V::times(sums[q], scale[q]);
@@ -55,7 +59,7 @@ struct ByteStore {
     }
     Int i[4];
 #pragma GCC unroll 4
-    for (int q = 0; q < 4; ++q) i[q] = V::rounded(v[q], lo, hi);
+    for (int q = 0; q < 4; ++q) i[q] = V::rounded(kClamp ? V::clamp(v[q], lo, hi) : v[q]);
     const Int low = V::words(i[0], i[1], zero);
     const Int high = V::words(i[2], i[3], zero);
     V::store(y, V::bytes(low, high, is_unsigned), n);
@@ -71,12 +75,11 @@ inline typename V::Int block_weights(const DepthwiseArgs& args, int64_t channel,
                  _mm256_loadu_si256(w + (V::kChannels / kBlock - 1) * vectors));
 }
 
-template <class V, bool kFlip, bool kFull, int kStride, int kLines>
-void slide_block(const DepthwiseArgs& args, int64_t channel) {
+template <class V, bool kFlip, bool kFull, int kStride, int kLines, bool kClamp>
+void slide_block(const DepthwiseArgs& args, int64_t channel, const ByteStore<V>& of) {
   using Int = typename V::Int;
-  const int64_t left = args.channels - channel;
-  const int64_t n = kFull ? V::kChannels : left;
-  const ByteStore<V> put(args, channel, n < kBlock ? n : kBlock);
+  const ByteStore<V> put = of;
+  const int64_t n = kFull ? V::kChannels : args.channels - channel;
   const uint8_t* const padding = static_cast<const uint8_t*>(args.padding) + channel;
   alignas(64) Int w[kLines][12];
   for (int i = 0; i < 12; ++i) {
@@ -127,7 +130,7 @@ void slide_block(const DepthwiseArgs& args, int64_t channel) {
         for (int q = 0; q < 4; ++q) acc[q] = V::dot(acc[q], b[q], w[line][4 + q]);
 #pragma GCC unroll 4
         for (int q = 0; q < 4; ++q) acc[q] = V::dot(acc[q], c[q], w[line][8 + q]);
-        put(acc, y + line * line_step, n);
+        put.template store<kClamp>(acc, y + line * line_step, n);
       }
 #pragma GCC unroll 4
       for (int q = 0; q < 4; ++q) {
@@ -137,6 +140,15 @@ void slide_block(const DepthwiseArgs& args, int64_t channel) {
     }
     y += (kLines - 1) * line_step;
   }
+}
+
+template <class V, bool kFlip, bool kFull, int kStride, int kLines>
+void slide_block(const DepthwiseArgs& args, int64_t channel) {
+  const int64_t left = args.channels - channel;
+  const ByteStore<V> put(args, channel, left < kBlock ? left : kBlock);
+  (kFull && put.saturates
+       ? slide_block<V, kFlip, kFull, kStride, kLines, !kFull>
+       : slide_block<V, kFlip, kFull, kStride, kLines, true>)(args, channel, put);
 }
 
 // Every line, in pairs as long as there are two and kPairs.

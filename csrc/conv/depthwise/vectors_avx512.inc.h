@@ -7,6 +7,9 @@
 namespace pycompress {
 namespace {
 
+constexpr float kSums = 2147483648.0f;  // the largest |sum|
+constexpr float kInts = 2147483392.0f;  // with room for the rounding of the bound
+
 struct Ymm {
   using Int = __m256i;
   using Float = __m256;
@@ -38,11 +41,19 @@ struct Ymm {
   static Int either(Int a, Int b) { return _mm256_or_si256(a, b); }
   static Float times(Int a, Float b) { return _mm256_mul_ps(_mm256_cvtepi32_ps(a), b); }
   static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
-  static Int rounded(Float a, Float lo, Float hi) {
-    return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(a, lo), hi));
+  static Float clamp(Float a, Float lo, Float hi) {
+    return _mm256_min_ps(_mm256_max_ps(a, lo), hi);
   }
+  static Int rounded(Float a) { return _mm256_cvtps_epi32(a); }
   static Int words(Int a, Int b, Int zero) {
-    return _mm256_add_epi16(_mm256_packs_epi32(a, b), zero);
+    return _mm256_adds_epi16(_mm256_packs_epi32(a, b), zero);
+  }
+  // Whether every sum, scaled and biased, is an int32 when it is rounded; NaN is none.
+  static bool fits(Float scale, Float bias) {
+    const Float sign = _mm256_set1_ps(-0.0f);
+    const Float most = add(_mm256_mul_ps(_mm256_andnot_ps(sign, scale), _mm256_set1_ps(kSums)),
+                           _mm256_andnot_ps(sign, bias));
+    return _mm256_cmp_ps_mask(most, _mm256_set1_ps(kInts), _CMP_LT_OQ) == 0xff;
   }
   static Int bytes(Int a, Int b, bool is_unsigned) {
     return is_unsigned ? _mm256_packus_epi16(a, b) : _mm256_packs_epi16(a, b);
@@ -74,11 +85,17 @@ struct Zmm {
   static Int either(Int a, Int b) { return _mm512_or_si512(a, b); }
   static Float times(Int a, Float b) { return _mm512_mul_ps(_mm512_cvtepi32_ps(a), b); }
   static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
-  static Int rounded(Float a, Float lo, Float hi) {
-    return _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(a, lo), hi));
+  static Float clamp(Float a, Float lo, Float hi) {
+    return _mm512_min_ps(_mm512_max_ps(a, lo), hi);
   }
+  static Int rounded(Float a) { return _mm512_cvtps_epi32(a); }
   static Int words(Int a, Int b, Int zero) {
-    return _mm512_add_epi16(_mm512_packs_epi32(a, b), zero);
+    return _mm512_adds_epi16(_mm512_packs_epi32(a, b), zero);
+  }
+  static bool fits(Float scale, Float bias) {
+    const Float most =
+        add(_mm512_mul_ps(_mm512_abs_ps(scale), _mm512_set1_ps(kSums)), _mm512_abs_ps(bias));
+    return _mm512_cmp_ps_mask(most, _mm512_set1_ps(kInts), _CMP_LT_OQ) == 0xffff;
   }
   static Int bytes(Int a, Int b, bool is_unsigned) {
     return is_unsigned ? _mm512_packus_epi16(a, b) : _mm512_packs_epi16(a, b);
