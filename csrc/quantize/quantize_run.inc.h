@@ -49,7 +49,11 @@ inline void quantize_run(const float* x, int64_t n, const Divide& divide, int32_
   // What does not come in fours at the ends is done as fours that overlap others.
   const Zeros4 zeros = zeros4(zero);
   int64_t i = kStream ? until_aligned(static_cast<const void*>(q)) : until_aligned(x);
-  if (i > 0) quantize_four<false>(x, divide, zeros, q);
+  if (i > kLanes) {
+    quantize_four<false>(x, divide, zeros, q);
+  } else {
+    quantize_few(x, i, divide, zero, q);
+  }
   if (next != nullptr) {
     for (; i + kFour <= n; i += kFour) {
 #pragma GCC unroll 16
