@@ -211,9 +211,14 @@ LayerEpilogue::LayerEpilogue(const Layer& layer, std::vector<int32_t> init, cons
   base_.out = layer.out();
   const float unit = base_.out == Out::f32 ? 1.0f : layer.y_scale;
   if (layer.mode == LayerMode::integer) {
-    for (float w : layer.w_scale) scale_.push_back(scaled(layer.x_scale, w, unit));
+    const float x_scale = layer.x_scale;
+    scale_.resize(layer.w_scale.size());
+    std::transform(layer.w_scale.begin(), layer.w_scale.end(), scale_.begin(),
+                   [x_scale, unit](float w) { return scaled(x_scale, w, unit); });
   }
-  for (float b : layer.bias) bias_.push_back(scaled(b, 1.0f, unit));
+  bias_.resize(layer.bias.size());
+  std::transform(layer.bias.begin(), layer.bias.end(), bias_.begin(),
+                 [unit](float b) { return scaled(b, 1.0f, unit); });
   if (!layer.finishes()) {
     base_.lo = scaled(layer.activation.lo(), 1.0f, unit);
     base_.hi = scaled(layer.activation.hi(), 1.0f, unit);
