@@ -11,6 +11,7 @@ import numpy
 
 __all__: list[str] = [
     "Activation",
+    "DataOp",
     "PackedBf16",
     "PackedBf16Convolution",
     "PackedConvolution",
@@ -24,6 +25,7 @@ __all__: list[str] = [
     "binary",
     "checksum",
     "conv_bf16",
+    "data_ops",
     "dequantize",
     "gemm_bf16",
     "gemm_int4",
@@ -87,6 +89,21 @@ class PackedBf16Convolution:
     def nbytes(self) -> int: ...
     @property
     def shape(self) -> tuple[int, ...]: ...
+
+class DataOp:
+    """
+    An operator whose results' shapes follow from its inputs' values.
+    """
+
+    def __init__(
+        self,
+        op: str,
+        name: str,
+        inputs: typing.SupportsInt | typing.SupportsIndex,
+        outputs: typing.SupportsInt | typing.SupportsIndex,
+        attrs: dict[str, typing.Any],
+    ) -> None: ...
+    def run(self, inputs: collections.abc.Sequence[numpy.ndarray | None]) -> list[typing.Any]: ...
 
 class PackedWeights:
     """
@@ -223,6 +240,11 @@ def checksum(bytes: numpy.ndarray) -> int:
 def conv_bf16(
     x: numpy.ndarray, packed: PackedBf16Convolution, out: typing.Any
 ) -> numpy.ndarray: ...
+def data_ops() -> list[str]:
+    """
+    Names of the operators that a DataOp can be.
+    """
+
 def dequantize(
     q: numpy.ndarray,
     scale: typing.Any,

@@ -51,6 +51,7 @@ class Case:
     constants: tuple[int, ...] = ()
     rtol: float = 1e-5
     atol: float = 1e-6
+    opset: int = 21
 
     def __post_init__(self) -> None:
         self.inputs = [None if a is None else np.asarray(a) for a in self.inputs]
@@ -67,7 +68,7 @@ class Case:
             k: onnx.numpy_helper.to_array(v) if isinstance(v, onnx.TensorProto) else v
             for k, v in self.attrs.items()
         }
-        wanted = reference(self.op, self.inputs, self.attrs, outputs=self.outputs)
+        wanted = reference(self.op, self.inputs, self.attrs, outputs=self.outputs, opset=self.opset)
         found = run(
             self.op,
             self.inputs,

@@ -89,6 +89,27 @@ def test_average_pool(shape, attrs, include):
     np.testing.assert_allclose(first(y), wanted, rtol=1e-5, atol=1e-6)
 
 
+LARGER = [  # than their input, by less than a stride
+    ((1, 3, 4), {"kernel_shape": [5], "strides": [2]}),
+    ((1, 3, 5, 4), {"kernel_shape": [3, 5], "strides": [1, 3], "pads": [0, 0, 1, 0]}),
+    ((1, 3, 5, 4), {"kernel_shape": [6, 5], "strides": [2, 2], "auto_pad": "VALID"}),
+]
+
+
+@pytest.mark.parametrize(("shape", "attrs"), LARGER)
+def test_a_window_that_is_larger_is_cut_off(shape, attrs):
+    x = f32(*shape)
+    (y,) = run("MaxPool", [last(x)], attrs)
+    np.testing.assert_array_equal(first(y), onnxruntime("MaxPool", [x], attrs))
+    (y,) = run("AveragePool", [last(x)], attrs)
+    np.testing.assert_allclose(first(y), onnxruntime("AveragePool", [x], attrs), rtol=1e-5)
+
+
+def test_a_window_that_is_a_stride_larger_has_no_place():
+    with pytest.raises(ValueError, match="smaller than the window, 6"):
+        run("MaxPool", [f32(1, 4, 3)], {"kernel_shape": [6], "strides": [2]})
+
+
 def test_padding_never_wins():
     x = np.full((1, 3, 3, 2), -np.inf, np.float32)
     x[0, 1, 1] = [-5.0, np.inf]

@@ -8,6 +8,7 @@ void bind_cpu(pybind11::module_& module);
 void bind_bf16(pybind11::module_& module);
 void bind_checksum(pybind11::module_& module);
 void bind_conv(pybind11::module_& module);
+void bind_data_op(pybind11::module_& module);
 void bind_gemm(pybind11::module_& module);
 void bind_int4(pybind11::module_& module);
 void bind_limits(pybind11::module_& module);

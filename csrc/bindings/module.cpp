@@ -6,6 +6,7 @@ PYBIND11_MODULE(_core, module) {
   pycompress::bind_bf16(module);
   pycompress::bind_checksum(module);
   pycompress::bind_cpu(module);
+  pycompress::bind_data_op(module);
   pycompress::bind_gemm(module);
   pycompress::bind_int4(module);
   pycompress::bind_limits(module);

@@ -6,106 +6,13 @@
 #include <optional>
 
 #include "bindings/families.h"
+#include "bindings/tensors.h"
 #include "dispatch/dispatch.h"
 #include "engine/plan.h"
 
 namespace pycompress {
-namespace {
 
 namespace py = pybind11;
-
-std::string found(const py::array& array) { return py::str(array.dtype()).cast<std::string>(); }
-
-std::optional<DType> dtype_of(const py::dtype& dtype) {
-  if (dtype.byteorder() == '>') return std::nullopt;
-  const char kind = dtype.kind();
-  const auto size = dtype.itemsize();
-  if (kind == 'f')
-    return size == 4   ? std::optional(DType::f32)
-           : size == 8 ? std::optional(DType::f64)
-                       : std::nullopt;
-  if (kind == 'i') {
-    if (size == 1) return DType::s8;
-    if (size == 2) return DType::s16;
-    if (size == 4) return DType::s32;
-    if (size == 8) return DType::s64;
-  }
-  if (kind == 'u') {
-    if (size == 1) return DType::u8;
-    if (size == 2) return DType::u16;
-    if (size == 4) return DType::u32;
-    if (size == 8) return DType::u64;
-  }
-  if (kind == 'b') return DType::b8;
-  return std::nullopt;
-}
-
-Tensor tensor_of(const py::array& array, const std::string& what) {
-  const std::optional<DType> dtype = dtype_of(array.dtype());
-  if (!dtype) {
-    fail(what + " has dtype " + found(array) +
-         "; the engine takes float32, float64, integers of 8 to 64 bits and bool");
-  }
-  if ((array.flags() & py::array::c_style) == 0) fail(what + " must be C-contiguous");
-  Tensor tensor;
-  tensor.dtype = *dtype;
-  if (array.ndim() > kMaxRank)
-    fail(what + " has " + str(array.ndim()) + " dimensions, at most " + str(kMaxRank) +
-         " are possible");
-  for (py::ssize_t i = 0; i < array.ndim(); ++i) tensor.shape.push(array.shape(i));
-  tensor.data = const_cast<void*>(array.data());
-  return tensor;
-}
-
-py::dtype numpy_dtype(DType dtype) { return py::dtype(dtype_name(dtype)); }
-
-}  // namespace
-
-AttrValue attr_of(const py::handle& value, const std::string& name) {
-  if (py::isinstance<py::bool_>(value)) return static_cast<int64_t>(value.cast<bool>());
-  if (py::isinstance<py::int_>(value)) return value.cast<int64_t>();
-  if (py::isinstance<py::float_>(value)) return value.cast<double>();
-  if (py::isinstance<py::str>(value)) return value.cast<std::string>();
-  if (py::isinstance<py::bytes>(value)) return static_cast<std::string>(value.cast<py::bytes>());
-  if (py::isinstance<py::array>(value)) {
-    const auto array = py::array::ensure(value, py::array::c_style);
-    const Tensor tensor = tensor_of(array, "attribute '" + name + "'");
-    const auto* bytes = static_cast<const uint8_t*>(tensor.data);
-    return AttrArray{tensor.dtype, tensor.shape,
-                     std::vector<uint8_t>(bytes, bytes + tensor.bytes())};
-  }
-  // NumPy scalars.
-  if (py::hasattr(value, "item") && py::hasattr(value, "dtype"))
-    return attr_of(value.attr("item")(), name);
-  if (py::isinstance<py::list>(value) || py::isinstance<py::tuple>(value)) {
-    const auto items = py::reinterpret_borrow<py::sequence>(value);
-    std::vector<int64_t> integers;
-    std::vector<double> numbers;
-    std::string words;
-    bool whole = true;
-    bool text = false;
-    for (const py::handle item : items) {
-      const AttrValue one = attr_of(item, name);
-      if (const auto* i = std::get_if<int64_t>(&one)) {
-        integers.push_back(*i);
-        numbers.push_back(static_cast<double>(*i));
-      } else if (const auto* x = std::get_if<double>(&one)) {
-        whole = false;
-        numbers.push_back(*x);
-      } else if (const auto* s = std::get_if<std::string>(&one)) {
-        text = true;
-        words += (words.empty() ? "" : ",") + *s;
-      } else {
-        fail("attribute '" + name + "' is a list of what the engine does not know");
-      }
-    }
-    if (text) return words;
-    if (whole) return integers;
-    return numbers;
-  }
-  fail("attribute '" + name + "' has a type that the engine does not know: " +
-       py::str(py::type::handle_of(value)).cast<std::string>());
-}
 
 // The last reader may let go without holding the GIL.
 std::shared_ptr<void> keep(const py::array& array) {
@@ -185,15 +92,7 @@ py::object constant_values(const py::object& self, int id) {
 std::vector<int> add_node(Program& program, const std::string& op, const std::string& name,
                           const std::vector<int>& inputs, int outputs, const py::dict& attrs,
                           const std::optional<StoredParts>& weights) {
-  Attrs converted;
-  for (const auto& [key, value] : attrs) {
-    const auto attr = key.cast<std::string>();
-    try {
-      converted.emplace(attr, attr_of(value, attr));
-    } catch (const std::invalid_argument& e) {
-      fail(op + " '" + name + "': " + e.what());
-    }
-  }
+  const Attrs converted = attrs_of(attrs, op + " '" + name + "'");
   PackStore store = weights ? store_of(*weights) : PackStore();
   const py::gil_scoped_release nogil;
   return program.add(op, name, inputs, outputs, converted, std::move(store));
@@ -211,7 +110,8 @@ std::vector<Tensor> check_inputs(Program& program, const std::vector<py::array>&
     const std::string what = "input '" + value.name + "'";
     const Tensor tensor = tensor_of(arrays[i], what);
     if (tensor.dtype != value.tensor.dtype) {
-      fail(what + " must be " + dtype_name(value.tensor.dtype) + ", found " + found(arrays[i]));
+      fail(what + " must be " + dtype_name(value.tensor.dtype) + ", found " +
+           py::str(arrays[i].dtype()).cast<std::string>());
     }
     tensors.push_back(tensor);
   }

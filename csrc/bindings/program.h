@@ -10,9 +10,6 @@
 
 namespace pycompress {
 
-// An attribute's value; throws std::invalid_argument when it is of a type the engine does not know.
-AttrValue attr_of(const pybind11::handle& value, const std::string& name);
-
 // Keeps an array; the last one to let go need not hold the GIL.
 std::shared_ptr<void> keep(const pybind11::array& array);
 

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings/program.h"
+#include "bindings/tensors.h"
 
 namespace pycompress {
 namespace {

@@ -53,6 +53,35 @@ const char* dtype_name(DType dtype) {
   return "?";
 }
 
+DType dtype_of_onnx(int64_t code) {
+  switch (code) {
+    case 1:
+      return DType::f32;
+    case 2:
+      return DType::u8;
+    case 3:
+      return DType::s8;
+    case 4:
+      return DType::u16;
+    case 5:
+      return DType::s16;
+    case 6:
+      return DType::s32;
+    case 7:
+      return DType::s64;
+    case 9:
+      return DType::b8;
+    case 11:
+      return DType::f64;
+    case 12:
+      return DType::u32;
+    case 13:
+      return DType::u64;
+    default:
+      fail("the engine does not have the element type " + str(code));
+  }
+}
+
 bool is_integer8(DType dtype) { return dtype == DType::u8 || dtype == DType::s8; }
 
 Shape::Shape(std::initializer_list<int64_t> dims) {

@@ -9,6 +9,7 @@ namespace pycompress {
 enum class DType : uint8_t { f32, f64, u8, s8, s32, s64, b8, u16, s16, u32, u64 };
 
 size_t dtype_size(DType dtype);
+DType dtype_of_onnx(int64_t code);    // TensorProto.DataType
 const char* dtype_name(DType dtype);  // as NumPy spells it
 bool is_integer8(DType dtype);        // u8 or s8
 

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pycompress import _core
 from pycompress.graph.ir import Graph, Node, Value, captures
+from pycompress.runtime import data
 from pycompress.runtime.control import BranchStep, LoopStep, ScanStep
+from pycompress.runtime.data import DataStep
+from pycompress.runtime.dtypes import unsupported
 from pycompress.runtime.partition import reads
 from pycompress.runtime.sequences import OPERATORS, SequenceStep
 
@@ -24,6 +28,8 @@ def stands_alone(node: Node) -> bool:
     """Tell whether `alone` makes a step of a node."""
     if node.domain != "":
         return False
+    if node.op in data.OPERATORS:
+        return data_refusal(node) is None
     if node.op == "Scan":  # of opset 8: another form, with a batch in front
         return "num_scan_inputs" in node.attrs and "directions" not in node.attrs
     return node.op in _MAKERS
@@ -42,6 +48,19 @@ def alone(node: Node, graph: Graph, build: Build) -> Step:
         What makes executables of bodies.
     """
     return _MAKERS[node.op](node, graph, build)
+
+
+def data_refusal(node: Node) -> str | None:
+    """Return why an operator that runs by itself can't, or None: also for all others."""
+    if node.domain != "" or node.op not in data.OPERATORS:
+        return None
+    reason = unsupported([*node.inputs, *node.outputs])
+    if reason is None:
+        try:
+            _core.DataOp(node.op, node.name, len(node.inputs), len(node.outputs), node.attrs)
+        except ValueError as error:
+            reason = str(error)
+    return reason
 
 
 def _inputs(node: Node) -> list[Value]:
@@ -175,6 +194,19 @@ def _empty(value: Any) -> Empty:  # noqa: ANN401 - a Value, known as a key
     return [dtype.name, [d if isinstance(d, int) else 0 for d in value.shape or ()]]
 
 
+def _data(node: Node, *_: object) -> Step:
+    inputs = _inputs(node)
+    given = [None if v is None else inputs.index(v) for v in node.inputs]
+    return DataStep(
+        inputs,
+        node.outputs,
+        op=node.op,
+        name=node.name or node.output.name,
+        given=given,
+        attrs=node.attrs,
+    )
+
+
 def _sequence(node: Node, *_: object) -> Step:
     inputs = _inputs(node)
     given = [None if v is None else inputs.index(v) for v in node.inputs]
@@ -188,4 +220,5 @@ _MAKERS: dict[str, Callable[[Node, Graph, Build], Step]] = {
     "Loop": _loop,
     "Scan": _scan,
     **dict.fromkeys(OPERATORS, _sequence),
+    **dict.fromkeys(data.OPERATORS, _data),
 }

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from pycompress.runtime.steps import check_positions
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
@@ -68,7 +70,7 @@ class BranchStep(_Bodies):
             _same(len(body.inputs), len(inputs), "inputs of a branch")
             _same(len(body.outputs), len(outputs), "outputs of a branch")
         if not isinstance(condition, bool):
-            _positions([condition], len(inputs))
+            check_positions([condition], len(inputs))
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the outputs of the branch that the condition picks."""
@@ -111,7 +113,7 @@ class LoopStep(_Bodies):
         self.name, self.trips, self.condition = name, trips, condition
         self.carried, self.captured, self.empty = carried, captured, empty
         given = [p for p in (trips, condition) if p is not None]
-        _positions([*given, *carried, *captured], len(inputs))
+        check_positions([*given, *carried, *captured], len(inputs))
         (body,) = self.bodies
         _same(len(body.inputs), 2 + len(carried) + len(captured), "inputs of a body")
         _same(len(body.outputs), 1 + len(carried) + len(empty), "outputs of a body")
@@ -180,7 +182,7 @@ class ScanStep(_Bodies):
         self.name, self.states, self.scanned, self.captured = name, states, scanned, captured
         self.axes, self.backwards = axes, backwards
         self.out_axes, self.out_backwards, self.empty = out_axes, out_backwards, empty
-        _positions([*states, *scanned, *captured], len(inputs))
+        check_positions([*states, *scanned, *captured], len(inputs))
         for found, what in ((axes, "scan_input_axes"), (backwards, "scan_input_directions")):
             _same(len(found), len(scanned), what)
         for found, what in (
@@ -268,13 +270,6 @@ def _owned(results: list[np.ndarray], given: Sequence[np.ndarray]) -> list[np.nd
     """Return the results; one that is an input, as no iteration has changed it, as a copy."""
     mine = {id(array) for array in given}
     return [r.copy() if id(r) in mine else r for r in results]
-
-
-def _positions(positions: list[int], count: int) -> None:
-    for position in positions:
-        if not 0 <= position < count:
-            msg = f"{position} is no position among {count} inputs"
-            raise ValueError(msg)
 
 
 def _same(found: int, wanted: int, what: str) -> None:

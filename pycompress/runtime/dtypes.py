@@ -25,6 +25,7 @@ _ONNX_FLOAT, _ONNX_HALF = 1, 10
 _FIXED: dict[str, tuple[Dtype, ...]] = {
     "EmbedLayerNormalization": (_FLOAT, np.dtype(np.int32), _FLOAT),
     **dict.fromkeys(("Shape", "Size", "ArgMax", "ArgMin", "NonZero", "SequenceLength"), (_INT64,)),
+    "NonMaxSuppression": (_INT64,),
     **dict.fromkeys(
         ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not"),
         (_BOOL,),
@@ -37,6 +38,8 @@ _FIXED: dict[str, tuple[Dtype, ...]] = {
 
 _BODIES = {"If": ("then_branch", 0), "Loop": ("body", 1), "Scan": ("body", 0)}
 """Which body's outputs, and from which on, an operator gives."""
+_NAMED = {"Cast": "to", "BitCast": "to", "EyeLike": "dtype"}
+"""The attribute that names the element type of the result."""
 _NO_TENSOR = frozenset(
     (
         *("SequenceEmpty", "SequenceConstruct", "SequenceInsert", "SequenceErase", "SequenceAt"),
@@ -115,8 +118,8 @@ def _results(node: Node) -> Iterator[Dtype | None]:
         yield from _of_body(node)
     elif node.op in _FIXED:
         yield from _FIXED[node.op]
-    elif node.op == "Cast":
-        yield _of_onnx(int(node.attrs["to"]))
+    elif node.op in _NAMED:
+        yield _of_onnx(int(node.attrs[_NAMED[node.op]])) if _NAMED[node.op] in node.attrs else same
     elif node.op == "QuantizeLinear":
         zero, code = node.input(2), int(node.attrs.get("output_dtype", 0))
         yield _of_onnx(code) if code else np.dtype(np.uint8) if zero is None else zero.dtype
@@ -129,9 +132,9 @@ def _results(node: Node) -> Iterator[Dtype | None]:
     elif node.op in {"Where", "OneHot"}:
         source = node.input(2)
         yield None if source is None else source.dtype
-    elif node.op in {"TopK", "MaxPool"}:
+    elif node.op in {"TopK", "MaxPool", "Unique"}:
         yield same
-        yield _INT64
+        yield from (_INT64, _INT64, _INT64)
     elif node.op not in _NO_TENSOR:
         for _ in node.outputs:
             yield same

@@ -14,7 +14,7 @@ from pycompress.graph.ir import Graph, Node, Value
 from pycompress.graph.passes import simplify_for_session
 from pycompress.runtime.absorb import absorb
 from pycompress.runtime.attention import fuse_attention
-from pycompress.runtime.bodies import alone, stands_alone
+from pycompress.runtime.bodies import alone, data_refusal, stands_alone
 from pycompress.runtime.dtypes import infer, widen_halves
 from pycompress.runtime.fallback import ReferenceStep
 from pycompress.runtime.functions import write_out
@@ -27,6 +27,7 @@ from pycompress.runtime.narrow import widen_narrow
 from pycompress.runtime.notices import FallbackWarning
 from pycompress.runtime.partition import Segment, partition
 from pycompress.runtime.peer import PEER, REFERENCE, PeerStep
+from pycompress.runtime.products import write_products
 from pycompress.runtime.rounded import take_roundings
 from pycompress.runtime.sink import sink
 from pycompress.runtime.spectra import write_transforms
@@ -48,7 +49,7 @@ def prepare(graph: Graph) -> Graph:
     infer(graph)
     graph = widen_narrow(write_out(graph, refusal))
     graph = to_formats(write_transforms(simplify_for_session(graph)), in_place=True).graph
-    graph = take_roundings(graph)
+    graph = _use(take_roundings(graph), (write_products, "Einsum"))
     graph = _use(graph, (fold_gains, "Mul Add"), (sink, "Concat Resize"), (absorb, _Q))
     infer(graph)
     graph = _use(graph, (fuse, "MatMul Gemm"), (fuse_attention, "Softmax"))
@@ -86,7 +87,7 @@ class Fallbacks:
         """Note a node, and warn of its operator."""
         name = node.op if node.domain == "" else f"{node.domain}.{node.op}"
         if name not in self.reasons:
-            self.reasons[name] = refusal_when_cut(node) or ""
+            self.reasons[name] = data_refusal(node) or refusal_when_cut(node) or ""
             message = f"operator '{name}' (node '{node.name}') runs through {engine}"
             message += f": {self.reasons[name]}"
             warnings.warn(message, FallbackWarning, stacklevel=6)

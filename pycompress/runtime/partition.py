@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _DECIDING: dict[str, tuple[int, ...]] = {
     "ConstantOfShape": (0,),
+    "CumProd": (1,),
     "CumSum": (1,),
     "Expand": (1,),
     "OneHot": (1,),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from pycompress.runtime.row import Row
+from pycompress.runtime.steps import check_positions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -119,6 +120,7 @@ class SequenceStep:
     ) -> None:
         self.inputs, self.outputs, self.bodies = inputs, outputs, bodies
         self.op, self.name, self.given, self.attrs = op, name, given, attrs
+        check_positions(given, len(inputs))
         self._function = OPERATORS[op]
         self._row = Row(name, op)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Sequence
     from typing import Protocol
 
     from pycompress import _core
@@ -79,6 +79,14 @@ class Executable:
         """Start or stop timing."""
         for step in self.steps:
             step.set_profiling(enabled)
+
+
+def check_positions(positions: Iterable[int | None], count: int) -> None:
+    """Raise ValueError unless these are positions among `count` inputs; None stands for none."""
+    for position in positions:
+        if position is not None and not 0 <= position < count:
+            msg = f"{position} is no position among {count} inputs"
+            raise ValueError(msg)
 
 
 class Call:

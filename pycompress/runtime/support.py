@@ -27,16 +27,21 @@ _FLOAT32 = frozenset(
         ),
         *("LayerNormalization", "BatchNormalization", "InstanceNormalization"),
         *("LSTM", "GRU", "RNN"),
-        "Conv",
+        *("Conv", "RoiAlign"),
         *("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MatMulNBits"),
     )
 )
 """Operators whose kernels read float32 only."""
 
+_FLOATS = frozenset(("GridSample", "Hardmax", "LpNormalization", "LRN"))
+"""Operators whose kernels read float32 and float64 only."""
+
 _CONTRIB = frozenset((("com.microsoft", "MatMulNBits"),))
 """Operators of other domains that the engine has, as (domain, operator)."""
 
-_NOT_BOOL = frozenset(("ReduceMax", "ReduceMin", "CumSum", "TopK", "ArgMax", "ArgMin", "Clip"))
+_NOT_BOOL = frozenset(
+    ("ReduceMax", "ReduceMin", "CumSum", "CumProd", "TopK", "ArgMax", "ArgMin", "Clip", "Einsum")
+)
 
 _PICKY = frozenset(
     (
@@ -44,6 +49,8 @@ _PICKY = frozenset(
         *("QuantizeLinear", "DequantizeLinear", "ConvInteger", "MatMulInteger", "ScatterND"),
         "Conv",
         *("LSTM", "GRU", "RNN", "TopK", "Gelu", "Mod", "Pad", "OneHot", "Cast", "MatMulNBits"),
+        *("GridSample", "RoiAlign", "ScatterElements", "TensorScatter", "Einsum", "EyeLike"),
+        *("DepthToSpace", "SpaceToDepth", "ReverseSequence", "BitCast", "LpNormalization", "LRN"),
     )
 )
 """Operators whose kernels may lack some of their attributes or optional outputs."""
@@ -60,6 +67,8 @@ def refusal(node: Node) -> str | None:
     first = node.inputs[0].dtype if node.inputs and node.inputs[0] is not None else None
     if node.op in _FLOAT32 and first != np.float32:
         return f"its kernel reads float32, found {first}"
+    if node.op in _FLOATS and first not in {np.dtype(np.float32), np.dtype(np.float64)}:
+        return f"its kernel reads float32 and float64, found {first}"
     if node.op in _NOT_BOOL and first == np.bool_:
         return "its kernel does not read bool"
     if node.op == "Reshape" and node.attrs.get("allowzero"):

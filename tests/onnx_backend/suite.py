@@ -16,7 +16,6 @@ EXCLUDED = {
     "an optional without a value": ["if_opt", "loop16_seq_none"],
     "written in an opset before 6": ["not_.d"],
     "Scan of opset 8, whose form went in opset 9": ["scan_sum"],
-    "OneHot whose depth is a float": ["onehot_.*"],
     "its answer has rounding errors above its own tolerance": ["dft_inverse_opset19"],
     "slow in onnx.reference": ["lppool_3d_default"],
     "gradients: models are run here, not trained": ["gradient_of_.*"],

@@ -208,6 +208,40 @@ class Trilu final : public Op {
   bool upper_;
 };
 
+// Ones on a diagonal.
+class EyeLike final : public Op {
+ public:
+  explicit EyeLike(const NodeDef& node)
+      : k_(node.integer("k", 0)), own_type_(!node.has_attr("dtype")) {
+    if (!own_type_) dtype_ = dtype_of_onnx(node.integer("dtype", 0));
+  }
+
+  std::unique_ptr<OpState> plan(PlanContext& plan) const override {
+    if (plan.shape(0).rank() != 2)
+      fail("input has shape " + plan.shape(0).str() + ", wanted two dimensions");
+    plan.output(0, own_type_ ? plan.dtype(0) : dtype_, plan.shape(0));
+    return nullptr;
+  }
+
+  void run(const RunContext& run) const override {
+    const Tensor& y = run.output(0);
+    if (y.elements() == 0) return;
+    std::memset(y.data, 0, y.bytes());
+    const int64_t rows = y.shape[0];
+    const int64_t columns = y.shape[1];
+    const int64_t k = std::clamp(k_, -rows, columns);
+    dispatch(y.dtype, [&](auto zero) {
+      for (int64_t r = std::max<int64_t>(0, -k); r < std::min(rows, columns - k); ++r)
+        y.as<decltype(zero)>()[r * columns + r + k] = 1;
+    });
+  }
+
+ private:
+  int64_t k_;
+  bool own_type_;
+  DType dtype_ = DType::f32;
+};
+
 }  // namespace
 
 OpPtr make_expand(const NodeDef&) { return std::make_unique<Expand>(); }
@@ -216,6 +250,7 @@ OpPtr make_constant_of_shape(const NodeDef& node) {
   return std::make_unique<ConstantOfShape>(node.array("value"));
 }
 OpPtr make_range(const NodeDef&) { return std::make_unique<Range>(); }
+OpPtr make_eye_like(const NodeDef& node) { return std::make_unique<EyeLike>(node); }
 OpPtr make_trilu(const NodeDef& node) { return std::make_unique<Trilu>(node.flag("upper", true)); }
 
 }  // namespace pycompress

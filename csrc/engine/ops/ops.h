@@ -115,6 +115,7 @@ OpPtr make_expand(const NodeDef& node);
 OpPtr make_tile(const NodeDef& node);
 OpPtr make_constant_of_shape(const NodeDef& node);
 OpPtr make_range(const NodeDef& node);
+OpPtr make_eye_like(const NodeDef& node);
 OpPtr make_trilu(const NodeDef& node);
 OpPtr make_pad(const NodeDef& node);
 // linear.cpp, matmul.cpp
@@ -137,8 +138,23 @@ OpPtr make_arg_max(const NodeDef& node);
 OpPtr make_arg_min(const NodeDef& node);
 OpPtr make_top_k(const NodeDef& node);
 OpPtr make_cum_sum(const NodeDef& node);
+OpPtr make_cum_prod(const NodeDef& node);
+OpPtr make_scatter_elements(const NodeDef& node);
+OpPtr make_tensor_scatter(const NodeDef& node);
 OpPtr make_scatter_nd(const NodeDef& node);
 OpPtr make_one_hot(const NodeDef& node);
+// along_axis.cpp, rearrange.cpp
+OpPtr make_hardmax(const NodeDef& node);
+OpPtr make_lp_normalization(const NodeDef& node);
+OpPtr make_lrn(const NodeDef& node);
+OpPtr make_depth_to_space(const NodeDef& node);
+OpPtr make_space_to_depth(const NodeDef& node);
+OpPtr make_reverse_sequence(const NodeDef& node);
+OpPtr make_bit_cast(const NodeDef& node);
+// einsum.cpp, grid_sample.cpp, roi_align.cpp
+OpPtr make_einsum(const NodeDef& node);
+OpPtr make_grid_sample(const NodeDef& node);
+OpPtr make_roi_align(const NodeDef& node);
 // cells.cpp
 OpPtr make_lstm(const NodeDef& node);
 OpPtr make_gru(const NodeDef& node);

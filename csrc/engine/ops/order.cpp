@@ -1,4 +1,4 @@
-// Operators along one axis that compare or accumulate: ArgMax, ArgMin, TopK, CumSum.
+// Operators along one axis that compare or accumulate: ArgMax, ArgMin, TopK, CumSum, CumProd.
 #include <algorithm>
 #include <numeric>
 #include <type_traits>
@@ -128,9 +128,11 @@ class TopK final : public Op {
   bool largest_;
 };
 
-class CumSum final : public Op {
+// Sums or products of all that came before.
+class Cumulate final : public Op {
  public:
-  CumSum(bool exclusive, bool reverse) : exclusive_(exclusive), reverse_(reverse) {}
+  Cumulate(bool product, bool exclusive, bool reverse)
+      : product_(product), exclusive_(exclusive), reverse_(reverse) {}
 
   std::unique_ptr<OpState> plan(PlanContext& plan) const override {
     if (plan.dtype(0) == DType::b8) fail("input 0 cannot be bool");
@@ -164,15 +166,17 @@ class CumSum final : public Op {
   void accumulate(const T* from, const AxisView& view, T* to) const {
     // Integers wrap around.
     using Sum = std::conditional_t<std::is_integral_v<T>, uint64_t, T>;
-    Sum sum = 0;
+    Sum sum = product_ ? 1 : 0;
     for (int64_t i = 0; i < view.dim; ++i) {
       const int64_t at = (reverse_ ? view.dim - 1 - i : i) * view.inner;
       const auto value = static_cast<Sum>(from[at]);
-      to[at] = static_cast<T>(exclusive_ ? sum : static_cast<Sum>(sum + value));
-      sum = static_cast<Sum>(sum + value);
+      const auto next = static_cast<Sum>(product_ ? sum * value : sum + value);
+      to[at] = static_cast<T>(exclusive_ ? sum : next);
+      sum = next;
     }
   }
 
+  bool product_;
   bool exclusive_;
   bool reverse_;
 };
@@ -193,7 +197,13 @@ OpPtr make_top_k(const NodeDef& node) {
 }
 
 OpPtr make_cum_sum(const NodeDef& node) {
-  return std::make_unique<CumSum>(node.flag("exclusive", false), node.flag("reverse", false));
+  return std::make_unique<Cumulate>(false, node.flag("exclusive", false),
+                                    node.flag("reverse", false));
+}
+
+OpPtr make_cum_prod(const NodeDef& node) {
+  return std::make_unique<Cumulate>(true, node.flag("exclusive", false),
+                                    node.flag("reverse", false));
 }
 
 }  // namespace pycompress

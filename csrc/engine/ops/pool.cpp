@@ -108,10 +108,22 @@ void pool(const RunContext& run, const Done& done) {
   });
 }
 
-std::unique_ptr<PoolState> plan_pool(PlanContext& plan, const Window& window) {
+// A window that is larger than the padded input, but by less than a stride, has one place, where it
+// ends with the input: the standard does not say so, onnxruntime's division does.
+std::unique_ptr<PoolState> plan_pool(PlanContext& plan, Window window) {
   auto state = std::make_unique<PoolState>();
   const Shape& x = plan.shape(0);
+  int64_t beyond[3] = {};
+  const bool fixed = window.auto_pad == AutoPad::notset || window.auto_pad == AutoPad::valid;
+  for (int i = 3 - window.rank; fixed && i < 3 && x.rank() == window.rank + 2; ++i) {
+    const int64_t in = x[i - (3 - window.rank) + 1];
+    const int64_t room = in + window.pad_begin[i] + window.pad_end[i] - window.extent(i);
+    if (room >= 0 || room <= -window.stride[i]) continue;
+    beyond[i] = -room;
+    window.pad_end[i] -= room;
+  }
   state->place = place_on(x, window, -1);
+  for (int i = 0; i < 3; ++i) state->place.pad_end[i] -= beyond[i];
   state->channels = x[x.rank() - 1];
   plan.output(0, plan.dtype(0), shape_of(state->place, state->channels));
   plan.scratch(static_cast<size_t>(state->place.in[2] * state->channels * plan.threads()) *

@@ -253,35 +253,6 @@ To convert(From x) {
   }
 }
 
-DType dtype_of_onnx(int64_t code) {
-  switch (code) {
-    case 1:
-      return DType::f32;
-    case 2:
-      return DType::u8;
-    case 3:
-      return DType::s8;
-    case 4:
-      return DType::u16;
-    case 5:
-      return DType::s16;
-    case 6:
-      return DType::s32;
-    case 7:
-      return DType::s64;
-    case 9:
-      return DType::b8;
-    case 11:
-      return DType::f64;
-    case 12:
-      return DType::u32;
-    case 13:
-      return DType::u64;
-    default:
-      fail("attribute 'to' is an element type that the engine does not have: " + str(code));
-  }
-}
-
 class Cast final : public Op {
  public:
   explicit Cast(DType to) : to_(to) {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pycompress.runtime.control import BranchStep, LoopStep, ScanStep
+from pycompress.runtime.data import DataStep
 from pycompress.runtime.sequences import SequenceStep
 
 KINDS: dict[str, Any] = {
@@ -12,6 +13,7 @@ KINDS: dict[str, Any] = {
     "loop": LoopStep,
     "scan": ScanStep,
     "sequence": SequenceStep,
+    "data": DataStep,
 }
 """Each is made of inputs, outputs, bodies, and its ``FIELDS``, which JSON can hold."""
 

@@ -1,0 +1,21 @@
+// NumPy arrays and Python values as the engine sees them.
+#pragma once
+#include <pybind11/numpy.h>
+
+#include <optional>
+#include <string>
+
+#include "engine/attrs.h"
+#include "engine/tensor.h"
+
+namespace pycompress {
+
+std::optional<DType> dtype_of(const pybind11::dtype& dtype);
+pybind11::dtype numpy_dtype(DType dtype);
+// The array's memory as a tensor; throws std::invalid_argument that says what the array is.
+Tensor tensor_of(const pybind11::array& array, const std::string& what);
+// An attribute; throws std::invalid_argument that names it.
+AttrValue attr_of(const pybind11::handle& value, const std::string& name);
+Attrs attrs_of(const pybind11::dict& attrs, const std::string& title);
+
+}  // namespace pycompress

@@ -1,0 +1,222 @@
+// GridSample: values of an image at places between its pixels. The taps of a place, offsets and
+// weights, are found once and serve all channels.
+#include <algorithm>
+#include <cmath>
+
+#include "engine/elementwise.h"
+#include "engine/ops/ops.h"
+
+namespace pycompress {
+namespace {
+
+enum class Mode { nearest, linear, cubic };
+enum class Outside { zeros, border, reflection };
+
+constexpr int kMostAxes = 3;
+constexpr int kMostTaps = 64;  // 4 along each of 3 axes
+constexpr int64_t kNowhere = -1;
+
+// What one axis adds to the taps of a place.
+template <typename T>
+struct AxisTaps {
+  int count = 0;
+  int64_t index[4] = {};  // kNowhere: outside, where all is zero
+  T weight[4] = {};
+};
+
+class GridSample final : public Op {
+ public:
+  GridSample(Mode mode, Outside outside, bool align)
+      : mode_(mode), outside_(outside), align_(align) {}
+
+  std::unique_ptr<OpState> plan(PlanContext& plan) const override {
+    const Shape& x = plan.shape(0);
+    const Shape& grid = plan.shape(1);
+    if (plan.dtype(0) != DType::f32 && plan.dtype(0) != DType::f64)
+      fail(std::string("input 0 (X) must be float32 or float64, found ") +
+           dtype_name(plan.dtype(0)));
+    plan.need_dtype(1, plan.dtype(0), "grid");
+    const int axes = x.rank() - 2;
+    const bool fits = axes >= 1 && axes <= kMostAxes && grid.rank() == x.rank() &&
+                      grid[0] == x[0] && grid[grid.rank() - 1] == axes;
+    if (!fits)
+      fail("grid of shape " + grid.str() + " does not fit X of shape " + x.str() +
+           ", which may have 1 to 3 spatial dimensions");
+    Shape out{x[0], x[1]};
+    for (int i = 0; i < axes; ++i) {
+      if (x[2 + i] == 0) fail("X of shape " + x.str() + " has no pixels");
+      out.push(grid[1 + i]);
+    }
+    plan.output(0, plan.dtype(0), out);
+    return nullptr;
+  }
+
+  void run(const RunContext& run) const override {
+    dispatch(run.input(0).dtype, [&](auto zero) {
+      using T = decltype(zero);
+      if constexpr (std::is_floating_point_v<T>) sample<T>(run);
+    });
+  }
+
+ private:
+  template <typename T>
+  void sample(const RunContext& run) const {
+    const Tensor& x = run.input(0);
+    const Tensor& y = run.output(0);
+    const int axes = x.shape.rank() - 2;
+    const int64_t channels = x.shape[1];
+    const int64_t image = x.shape.product(2, x.shape.rank());
+    const int64_t places = y.shape.product(2, y.shape.rank());
+    const double cost = 20.0 * axes + 4.0 * static_cast<double>(channels) * (1 << axes);
+    parallel_ranges(run.pool(), x.shape[0] * places, cost, [&](int64_t begin, int64_t end) {
+      int64_t offsets[kMostTaps];
+      T weights[kMostTaps];
+      for (int64_t p = begin; p < end; ++p) {
+        const int taps = find_taps(run.input(1).as<T>() + p * axes, x.shape, offsets, weights);
+        const T* from = x.as<T>() + p / places * channels * image;
+        T* to = y.as<T>() + p / places * channels * places + p % places;
+        for (int64_t c = 0; c < channels; ++c) {
+          T sum = 0;
+          for (int i = 0; i < taps; ++i) sum += weights[i] * from[c * image + offsets[i]];
+          to[c * places] = sum;
+        }
+      }
+    });
+  }
+
+  // The grid names the last axis first.
+  template <typename T>
+  int find_taps(const T* place, const Shape& x, int64_t* offsets, T* weights) const {
+    const int axes = x.rank() - 2;
+    int taps = 1;
+    offsets[0] = 0;
+    weights[0] = 1;
+    for (int i = 0; i < axes; ++i) {
+      const int64_t length = x[2 + i];
+      const AxisTaps<T> axis = taps_of(place[axes - 1 - i], length);
+      int64_t more_offsets[kMostTaps];
+      T more_weights[kMostTaps];
+      int more = 0;
+      for (int t = 0; t < taps; ++t) {
+        for (int k = 0; k < axis.count; ++k) {
+          if (axis.index[k] == kNowhere) continue;
+          more_offsets[more] = offsets[t] * length + axis.index[k];
+          more_weights[more++] = weights[t] * axis.weight[k];
+        }
+      }
+      taps = more;
+      std::copy(more_offsets, more_offsets + taps, offsets);
+      std::copy(more_weights, more_weights + taps, weights);
+    }
+    return taps;
+  }
+
+  template <typename T>
+  AxisTaps<T> taps_of(T n, int64_t length) const {
+    const auto size = static_cast<T>(length);
+    T v = align_ ? (n + 1) / 2 * (size - 1) : ((n + 1) * size - 1) / 2;
+    // What is no number, or too far away to be counted, lies outside.
+    if (!(std::fabs(v) < T{1e9})) v = -100;
+    if (mode_ == Mode::nearest) v = std::nearbyint(v);
+    v = brought_back(v, length);
+    AxisTaps<T> axis;
+    if (mode_ == Mode::nearest) {
+      add(static_cast<int64_t>(v), T{1}, length, &axis);
+      return axis;
+    }
+    const T floor = std::floor(v);
+    const T t = v - floor;
+    const auto first = static_cast<int64_t>(floor);
+    if (mode_ == Mode::linear) {
+      add(first, 1 - t, length, &axis);
+      add(first + 1, t, length, &axis);
+      return axis;
+    }
+    constexpr T a = -0.75;
+    const auto far = [](T d) { return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a; };
+    const auto near = [](T d) { return ((a + 2) * d - (a + 3)) * d * d + 1; };
+    add(first - 1, far(t + 1), length, &axis);
+    add(first, near(t), length, &axis);
+    add(first + 1, near(1 - t), length, &axis);
+    add(first + 2, far(2 - t), length, &axis);
+    return axis;
+  }
+
+  template <typename T>
+  void add(int64_t index, T weight, int64_t length, AxisTaps<T>* axis) const {
+    const bool inside = index >= 0 && index < length;
+    if (!inside && outside_ == Outside::zeros) {
+      index = kNowhere;
+    } else if (!inside && outside_ == Outside::border) {
+      index = std::clamp<int64_t>(index, 0, length - 1);
+    } else if (!inside) {
+      const T reflected = reflect(static_cast<T>(index), length);
+      index = std::clamp<int64_t>(static_cast<int64_t>(reflected), 0, length - 1);
+    }
+    axis->index[axis->count] = index;
+    axis->weight[axis->count++] = weight;
+  }
+
+  template <typename T>
+  T low() const {
+    return align_ ? T{0} : T{-0.5};
+  }
+
+  template <typename T>
+  T high(int64_t length) const {
+    return static_cast<T>(length - 1) - low<T>();
+  }
+
+  template <typename T>
+  T brought_back(T v, int64_t length) const {
+    if (v >= low<T>() && v <= high<T>(length)) return v;
+    if (outside_ == Outside::border) return std::clamp(v, T{0}, static_cast<T>(length - 1));
+    return outside_ == Outside::reflection ? reflect(v, length) : v;
+  }
+
+  // Back and forth between the two ends.
+  template <typename T>
+  T reflect(T v, int64_t length) const {
+    const T least = low<T>();
+    const T most = high<T>(length);
+    const T range = most - least;
+    if (range <= 0) return least;
+    const bool below = v < least;
+    if (!below && v <= most) return v;
+    const T beyond = below ? least - v : v - most;
+    const auto times = static_cast<int64_t>(beyond / range);
+    const T rest = beyond - static_cast<T>(times) * range;
+    return below == (times % 2 == 0) ? least + rest : most - rest;
+  }
+
+  Mode mode_;
+  Outside outside_;
+  bool align_;
+};
+
+}  // namespace
+
+OpPtr make_grid_sample(const NodeDef& node) {
+  const std::string mode = node.text("mode", "linear");
+  const std::string outside = node.text("padding_mode", "zeros");
+  constexpr std::pair<const char*, Mode> kModes[] = {
+      {"linear", Mode::linear}, {"bilinear", Mode::linear},  // before opset 20
+      {"cubic", Mode::cubic},   {"bicubic", Mode::cubic},   {"nearest", Mode::nearest},
+  };
+  constexpr std::pair<const char*, Outside> kOutside[] = {
+      {"zeros", Outside::zeros},
+      {"border", Outside::border},
+      {"reflection", Outside::reflection},
+  };
+  for (const auto& [name, value] : kModes) {
+    if (mode != name) continue;
+    for (const auto& [padding, where] : kOutside) {
+      if (outside == padding)
+        return std::make_unique<GridSample>(value, where, node.flag("align_corners", false));
+    }
+    fail("attribute 'padding_mode' must be zeros, border or reflection, found '" + outside + "'");
+  }
+  fail("attribute 'mode' must be linear, cubic or nearest, found '" + mode + "'");
+}
+
+}  // namespace pycompress

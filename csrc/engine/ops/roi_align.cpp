@@ -1,0 +1,165 @@
+// RoiAlign: each region of an image as a grid of bins, each bin a mean or maximum of samples.
+#include <algorithm>
+#include <cmath>
+
+#include "engine/ops/ops.h"
+
+namespace pycompress {
+namespace {
+
+constexpr int64_t kMostSamples = 4096;  // along one axis of a bin
+
+// Where a sample lies between two pixels of an axis.
+struct Between {
+  int64_t low = 0, high = 0;
+  float to_low = 0.0f, to_high = 0.0f;
+  bool outside = false;
+};
+
+Between between(float at, int64_t length) {
+  const auto size = static_cast<float>(length);
+  Between b;
+  b.outside = !(at >= -1.0f && at <= size);
+  if (b.outside) return b;
+  at = std::max(at, 0.0f);
+  b.low = static_cast<int64_t>(at);
+  if (b.low >= length - 1) {
+    b.low = b.high = length - 1;
+    at = static_cast<float>(b.low);
+  } else {
+    b.high = b.low + 1;
+  }
+  b.to_high = at - static_cast<float>(b.low);
+  b.to_low = 1.0f - b.to_high;
+  return b;
+}
+
+class RoiAlign final : public Op {
+ public:
+  explicit RoiAlign(const NodeDef& node)
+      : height_(node.integer("output_height", 1)),
+        width_(node.integer("output_width", 1)),
+        samples_(node.integer("sampling_ratio", 0)),
+        scale_(node.number("spatial_scale", 1.0f)) {
+    const std::string mode = node.text("mode", "avg");
+    if (mode != "avg" && mode != "max")
+      fail("attribute 'mode' must be avg or max, found '" + mode + "'");
+    maximum_ = mode == "max";
+    const std::string where = node.text("coordinate_transformation_mode", "half_pixel");
+    if (where != "half_pixel" && where != "output_half_pixel")
+      fail(
+          "attribute 'coordinate_transformation_mode' must be half_pixel or output_half_pixel, "
+          "found '" +
+          where + "'");
+    half_pixel_ = where == "half_pixel";
+    if (height_ < 1 || width_ < 1 || samples_ < 0)
+      fail("output_height, output_width and sampling_ratio are " + str(height_) + ", " +
+           str(width_) + " and " + str(samples_));
+  }
+
+  std::unique_ptr<OpState> plan(PlanContext& plan) const override {
+    plan.need_dtype(0, DType::f32, "X");
+    plan.need_dtype(1, DType::f32, "rois");
+    plan.need_dtype(2, DType::s64, "batch_indices");
+    const Shape& x = plan.shape(0);
+    const Shape& rois = plan.shape(1);
+    if (x.rank() != 4 || rois.rank() != 2 || rois[1] != 4 || plan.shape(2) != Shape{rois[0]})
+      fail("X, rois and batch_indices have shapes " + x.str() + ", " + rois.str() + " and " +
+           plan.shape(2).str() + ", wanted [n, c, h, w], [r, 4] and [r]");
+    if (x[2] == 0 || x[3] == 0) fail("X of shape " + x.str() + " has no pixels");
+    plan.output(0, DType::f32, Shape{rois[0], x[1], height_, width_});
+    return nullptr;
+  }
+
+  void run(const RunContext& run) const override {
+    const Tensor& x = run.input(0);
+    const int64_t rois = run.input(1).shape[0];
+    for (int64_t r = 0; r < rois; ++r) {
+      const int64_t image = run.input(2).as<int64_t>()[r];
+      if (image < 0 || image >= x.shape[0])
+        fail("batch_indices has " + str(image) + ", X has " + str(x.shape[0]) + " images");
+    }
+    const double cost = 40.0 * static_cast<double>(x.shape[1] * height_ * width_);
+    parallel_ranges(run.pool(), rois, cost, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) align(run, r);
+    });
+  }
+
+ private:
+  // The bins of an axis: where the first begins, how long one is, how many samples it has.
+  struct Bins {
+    float start, length;
+    int64_t samples;
+    float at(int64_t bin, int64_t sample) const {
+      return start + static_cast<float>(bin) * length +
+             (static_cast<float>(sample) + 0.5f) * length / static_cast<float>(samples);
+    }
+  };
+
+  Bins bins(float from, float to, int64_t count) const {
+    const float shift = half_pixel_ ? 0.5f : 0.0f;
+    const float start = from * scale_ - shift;
+    float length = to * scale_ - shift - start;
+    if (!half_pixel_) length = std::max(length, 1.0f);
+    const float bin = length / static_cast<float>(count);
+    const float wanted = samples_ > 0 ? static_cast<float>(samples_) : std::ceil(bin);
+    if (!(wanted <= static_cast<float>(kMostSamples)))
+      fail("a region from " + std::to_string(from) + " to " + std::to_string(to) +
+           " has more than " + str(kMostSamples) + " samples in a bin");
+    return {start, bin, std::max<int64_t>(static_cast<int64_t>(wanted), 0)};
+  }
+
+  void align(const RunContext& run, int64_t r) const {
+    const Tensor& x = run.input(0);
+    const float* roi = run.input(1).as<float>() + r * 4;
+    const int64_t channels = x.shape[1];
+    const int64_t rows = x.shape[2];
+    const int64_t columns = x.shape[3];
+    const float* image = x.as<float>() + run.input(2).as<int64_t>()[r] * channels * rows * columns;
+    float* y = run.output(0).as<float>() + r * channels * height_ * width_;
+    const Bins down = bins(roi[1], roi[3], height_);
+    const Bins across = bins(roi[0], roi[2], width_);
+    const auto count = static_cast<float>(std::max<int64_t>(down.samples * across.samples, 1));
+    for (int64_t bin = 0; bin < height_ * width_; ++bin) {
+      for (int64_t c = 0; c < channels; ++c) y[c * height_ * width_ + bin] = 0.0f;
+      bool first = true;
+      for (int64_t s = 0; s < down.samples * across.samples; ++s) {
+        const Between v = between(down.at(bin / width_, s / across.samples), rows);
+        const Between h = between(across.at(bin % width_, s % across.samples), columns);
+        for (int64_t c = 0; c < channels; ++c) {
+          float& out = y[c * height_ * width_ + bin];
+          const float sample =
+              v.outside || h.outside ? 0.0f : value(image + c * rows * columns, columns, v, h);
+          if (!maximum_)
+            out += sample;
+          else
+            out = first ? sample : std::max(out, sample);
+        }
+        first = false;
+      }
+      if (maximum_) continue;
+      for (int64_t c = 0; c < channels; ++c) y[c * height_ * width_ + bin] /= count;
+    }
+  }
+
+  // A maximum is one of the weighted pixels, not of what lies between them (as in onnxruntime and
+  // the standard's own implementation).
+  float value(const float* plane, int64_t columns, const Between& v, const Between& h) const {
+    const float parts[] = {v.to_low * h.to_low * plane[v.low * columns + h.low],
+                           v.to_low * h.to_high * plane[v.low * columns + h.high],
+                           v.to_high * h.to_low * plane[v.high * columns + h.low],
+                           v.to_high * h.to_high * plane[v.high * columns + h.high]};
+    if (maximum_) return *std::max_element(parts, parts + 4);
+    return parts[0] + parts[1] + parts[2] + parts[3];
+  }
+
+  int64_t height_, width_, samples_;
+  float scale_;
+  bool maximum_ = false, half_pixel_ = true;
+};
+
+}  // namespace
+
+OpPtr make_roi_align(const NodeDef& node) { return std::make_unique<RoiAlign>(node); }
+
+}  // namespace pycompress

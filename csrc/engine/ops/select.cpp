@@ -1,0 +1,93 @@
+// NonZero and Compress: what is not zero, and what a condition keeps.
+#include <cstring>
+#include <optional>
+
+#include "engine/data_op.h"
+#include "engine/elementwise.h"
+
+namespace pycompress {
+namespace {
+
+class NonZero final : public DataOp {
+ public:
+  std::vector<DataResult> run(const std::vector<const Tensor*>& inputs) const override {
+    const Tensor& x = *inputs[0];
+    std::vector<int64_t> found;
+    dispatch(x.dtype, [&](auto zero) {
+      const auto* values = x.as<decltype(zero)>();
+      for (int64_t i = 0; i < x.elements(); ++i) {
+        if (values[i] != decltype(zero){}) found.push_back(i);  // NaN is not zero
+      }
+    });
+    const int rank = x.shape.rank();
+    const auto count = static_cast<int64_t>(found.size());
+    std::vector<int64_t> y(static_cast<size_t>(rank * count));
+    int64_t strides[kMaxRank];
+    row_major_strides(x.shape, strides);
+    for (int64_t axis = 0; axis < rank; ++axis) {
+      for (int64_t i = 0; i < count; ++i) {
+        y[static_cast<size_t>(axis * count + i)] =
+            found[static_cast<size_t>(i)] / strides[axis] % x.shape[static_cast<int>(axis)];
+      }
+    }
+    std::vector<DataResult> results;
+    results.push_back(DataResult::of({rank, count}, y));
+    return results;
+  }
+};
+
+class Compress final : public DataOp {
+ public:
+  explicit Compress(std::optional<int64_t> axis) : axis_(axis) {}
+
+  std::vector<DataResult> run(const std::vector<const Tensor*>& inputs) const override {
+    const Tensor& x = *inputs[0];
+    const Tensor& condition = *inputs[1];
+    if (condition.dtype != DType::b8 || condition.shape.rank() != 1) {
+      fail(std::string("input 1 (condition) must be bool of one dimension, found ") +
+           dtype_name(condition.dtype) + condition.shape.str());
+    }
+    const Shape shape = axis_ ? x.shape : Shape{x.elements()};
+    const int axis = axis_ ? normalize_axis(*axis_, x.shape.rank()) : 0;
+    if (condition.elements() > shape[axis]) {
+      fail("input 1 (condition) has " + str(condition.elements()) + " values for an axis of " +
+           str(shape[axis]));
+    }
+    std::vector<int64_t> kept;
+    for (int64_t i = 0; i < condition.elements(); ++i) {
+      if (condition.as<bool>()[i]) kept.push_back(i);
+    }
+    Shape out = shape;
+    out[axis] = static_cast<int64_t>(kept.size());
+    DataResult y{x.dtype, out, {}};
+    const size_t row =
+        static_cast<size_t>(shape.product(axis + 1, shape.rank())) * dtype_size(x.dtype);
+    y.bytes.resize(static_cast<size_t>(out.elements()) * dtype_size(x.dtype));
+    uint8_t* to = y.bytes.data();
+    for (int64_t outer = 0; outer < shape.product(0, axis); ++outer) {
+      const uint8_t* from = x.as<uint8_t>() + static_cast<size_t>(outer * shape[axis]) * row;
+      for (const int64_t i : kept) {
+        if (row > 0) std::memcpy(to, from + static_cast<size_t>(i) * row, row);
+        to += row;
+      }
+    }
+    std::vector<DataResult> results;
+    results.push_back(std::move(y));
+    return results;
+  }
+
+ private:
+  std::optional<int64_t> axis_;
+};
+
+}  // namespace
+
+DataOpPtr make_non_zero(const NodeDef&) { return std::make_unique<NonZero>(); }
+
+DataOpPtr make_compress(const NodeDef& node) {
+  std::optional<int64_t> axis;
+  if (node.has_attr("axis")) axis = node.integer("axis", 0);
+  return std::make_unique<Compress>(axis);
+}
+
+}  // namespace pycompress
