@@ -15,6 +15,7 @@ enum class Outside { zeros, border, reflection };
 constexpr int kMostAxes = 3;
 constexpr int kMostTaps = 64;  // 4 along each of 3 axes
 constexpr int64_t kNowhere = -1;
+constexpr int64_t kBlock = 32;  // places whose taps are kept at once
 
 // What one axis adds to the taps of a place.
 template <typename T>
@@ -22,6 +23,23 @@ struct AxisTaps {
   int count = 0;
   int64_t index[4] = {};  // kNowhere: outside, where all is zero
   T weight[4] = {};
+};
+
+// The pixels that a place is made of.
+template <typename T>
+struct PlaceTaps {
+  int count = 0;
+  int64_t offset[kMostTaps];
+  T weight[kMostTaps];
+
+  T sum(const T* image) const {
+    if (count == 4)
+      return weight[0] * image[offset[0]] + weight[1] * image[offset[1]] +
+             weight[2] * image[offset[2]] + weight[3] * image[offset[3]];
+    T total = 0;
+    for (int i = 0; i < count; ++i) total += weight[i] * image[offset[i]];
+    return total;
+  }
 };
 
 class GridSample final : public Op {
@@ -67,18 +85,21 @@ class GridSample final : public Op {
     const int64_t channels = x.shape[1];
     const int64_t image = x.shape.product(2, x.shape.rank());
     const int64_t places = y.shape.product(2, y.shape.rank());
-    const double cost = 20.0 * axes + 4.0 * static_cast<double>(channels) * (1 << axes);
-    parallel_ranges(run.pool(), x.shape[0] * places, cost, [&](int64_t begin, int64_t end) {
-      int64_t offsets[kMostTaps];
-      T weights[kMostTaps];
-      for (int64_t p = begin; p < end; ++p) {
-        const int taps = find_taps(run.input(1).as<T>() + p * axes, x.shape, offsets, weights);
-        const T* from = x.as<T>() + p / places * channels * image;
-        T* to = y.as<T>() + p / places * channels * places + p % places;
-        for (int64_t c = 0; c < channels; ++c) {
-          T sum = 0;
-          for (int i = 0; i < taps; ++i) sum += weights[i] * from[c * image + offsets[i]];
-          to[c * places] = sum;
+    const int64_t blocks = (places + kBlock - 1) / kBlock;
+    const double cost = kBlock * (20.0 * axes + 4.0 * static_cast<double>(channels) * (1 << axes));
+    parallel_ranges(run.pool(), x.shape[0] * blocks, cost, [&](int64_t begin, int64_t end) {
+      std::vector<PlaceTaps<T>> taps(kBlock);
+      for (int64_t b = begin; b < end; ++b) {
+        const int64_t n = b / blocks;
+        const int64_t first = b % blocks * kBlock;
+        const int64_t count = std::min<int64_t>(kBlock, places - first);
+        const T* grid = run.input(1).as<T>() + (n * places + first) * axes;
+        for (int64_t p = 0; p < count; ++p)
+          find_taps(grid + p * axes, x.shape, &taps[static_cast<size_t>(p)]);
+        const T* from = x.as<T>() + n * channels * image;
+        T* to = y.as<T>() + n * channels * places + first;
+        for (int64_t c = 0; c < channels; ++c, from += image, to += places) {
+          for (int64_t p = 0; p < count; ++p) to[p] = taps[static_cast<size_t>(p)].sum(from);
         }
       }
     });
@@ -86,29 +107,27 @@ class GridSample final : public Op {
 
   // The grid names the last axis first.
   template <typename T>
-  int find_taps(const T* place, const Shape& x, int64_t* offsets, T* weights) const {
+  void find_taps(const T* place, const Shape& x, PlaceTaps<T>* taps) const {
     const int axes = x.rank() - 2;
-    int taps = 1;
-    offsets[0] = 0;
-    weights[0] = 1;
+    taps->count = 1;
+    taps->offset[0] = 0;
+    taps->weight[0] = 1;
+    PlaceTaps<T> before;
     for (int i = 0; i < axes; ++i) {
       const int64_t length = x[2 + i];
       const AxisTaps<T> axis = taps_of(place[axes - 1 - i], length);
-      int64_t more_offsets[kMostTaps];
-      T more_weights[kMostTaps];
-      int more = 0;
-      for (int t = 0; t < taps; ++t) {
+      before.count = taps->count;
+      std::copy(taps->offset, taps->offset + before.count, before.offset);
+      std::copy(taps->weight, taps->weight + before.count, before.weight);
+      taps->count = 0;
+      for (int t = 0; t < before.count; ++t) {
         for (int k = 0; k < axis.count; ++k) {
           if (axis.index[k] == kNowhere) continue;
-          more_offsets[more] = offsets[t] * length + axis.index[k];
-          more_weights[more++] = weights[t] * axis.weight[k];
+          taps->offset[taps->count] = before.offset[t] * length + axis.index[k];
+          taps->weight[taps->count++] = before.weight[t] * axis.weight[k];
         }
       }
-      taps = more;
-      std::copy(more_offsets, more_offsets + taps, offsets);
-      std::copy(more_weights, more_weights + taps, weights);
     }
-    return taps;
   }
 
   template <typename T>

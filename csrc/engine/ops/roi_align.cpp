@@ -1,6 +1,7 @@
 // RoiAlign: each region of an image as a grid of bins, each bin a mean or maximum of samples.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "engine/ops/ops.h"
 
@@ -119,27 +120,36 @@ class RoiAlign final : public Op {
     float* y = run.output(0).as<float>() + r * channels * height_ * width_;
     const Bins down = bins(roi[1], roi[3], height_);
     const Bins across = bins(roi[0], roi[2], width_);
+    const std::vector<Between> v = all_between(down, height_, rows);
+    const std::vector<Between> h = all_between(across, width_, columns);
     const auto count = static_cast<float>(std::max<int64_t>(down.samples * across.samples, 1));
-    for (int64_t bin = 0; bin < height_ * width_; ++bin) {
-      for (int64_t c = 0; c < channels; ++c) y[c * height_ * width_ + bin] = 0.0f;
-      bool first = true;
-      for (int64_t s = 0; s < down.samples * across.samples; ++s) {
-        const Between v = between(down.at(bin / width_, s / across.samples), rows);
-        const Between h = between(across.at(bin % width_, s % across.samples), columns);
-        for (int64_t c = 0; c < channels; ++c) {
-          float& out = y[c * height_ * width_ + bin];
-          const float sample =
-              v.outside || h.outside ? 0.0f : value(image + c * rows * columns, columns, v, h);
-          if (!maximum_)
-            out += sample;
-          else
-            out = first ? sample : std::max(out, sample);
+    for (int64_t c = 0; c < channels; ++c, image += rows * columns) {
+      for (int64_t bin = 0; bin < height_ * width_; ++bin, ++y) {
+        const Between* vs = v.data() + bin / width_ * down.samples;
+        const Between* hs = h.data() + bin % width_ * across.samples;
+        float sum = 0.0f;
+        float most = -std::numeric_limits<float>::infinity();
+        for (int64_t i = 0; i < down.samples; ++i) {
+          for (int64_t k = 0; k < across.samples; ++k) {
+            const bool outside = vs[i].outside || hs[k].outside;
+            const float sample = outside ? 0.0f : value(image, columns, vs[i], hs[k]);
+            sum += sample;
+            most = std::max(most, sample);
+          }
         }
-        first = false;
+        const bool empty = down.samples == 0 || across.samples == 0;
+        *y = empty ? 0.0f : maximum_ ? most : sum / count;
       }
-      if (maximum_) continue;
-      for (int64_t c = 0; c < channels; ++c) y[c * height_ * width_ + bin] /= count;
     }
+  }
+
+  static std::vector<Between> all_between(const Bins& bins, int64_t count, int64_t length) {
+    std::vector<Between> all;
+    for (int64_t bin = 0; bin < count; ++bin) {
+      for (int64_t sample = 0; sample < bins.samples; ++sample)
+        all.push_back(between(bins.at(bin, sample), length));
+    }
+    return all;
   }
 
   // A maximum is one of the weighted pixels, not of what lies between them (as in onnxruntime and

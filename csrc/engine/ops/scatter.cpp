@@ -131,32 +131,42 @@ class ScatterElements final : public Op {
     copy_data(run);
     const Tensor& y = run.output(0);
     const Tensor& indices = run.input(1);
+    if (indices.elements() == 0) return;
     const int axis = normalize_axis(axis_, y.shape.rank());
     int64_t strides[kMaxRank];
+    int64_t mine[kMaxRank];
     row_major_strides(y.shape, strides);
+    row_major_strides(indices.shape, mine);
+    const int64_t step = strides[axis];
+    strides[axis] = 0;
+    const StridedLoop<2> loop(indices.shape, {mine, strides});
     dispatch(y.dtype, [&](auto zero) {
       using T = decltype(zero);
-      int64_t index[kMaxRank] = {};
-      for (int64_t i = 0; i < indices.elements(); ++i) {
-        const int64_t given =
-            indices.dtype == DType::s64 ? indices.as<int64_t>()[i] : indices.as<int32_t>()[i];
-        int64_t at = 0;
-        for (int d = 0; d < y.shape.rank(); ++d)
-          at += (d == axis ? checked_index(given, y.shape[d]) : index[d]) * strides[d];
-        T& to = y.as<T>()[at];
-        const T from = run.input(2).as<T>()[i];
-        if constexpr (std::is_same_v<T, bool>) {
-          to = from;
-        } else {
-          to = combined(combine_, to, from);
-        }
-        for (int d = y.shape.rank() - 1; d >= 0 && ++index[d] == indices.shape[d]; --d)
-          index[d] = 0;
-      }
+      if (indices.dtype == DType::s64)
+        scatter(run, loop, indices.as<int64_t>(), y.shape[axis], step, y.as<T>());
+      else
+        scatter(run, loop, indices.as<int32_t>(), y.shape[axis], step, y.as<T>());
     });
   }
 
  private:
+  template <typename T, typename Index>
+  void scatter(const RunContext& run, const StridedLoop<2>& loop, const Index* indices,
+               int64_t length, int64_t step, T* y) const {
+    const T* updates = run.input(2).as<T>();
+    loop.for_rows(0, loop.rows(), [&](const int64_t* offsets) {
+      for (int64_t i = 0; i < loop.inner(); ++i) {
+        const int64_t from = offsets[0] + i * loop.inner_stride(0);
+        const int64_t index = checked_index(static_cast<int64_t>(indices[from]), length);
+        T& to = y[offsets[1] + i * loop.inner_stride(1) + index * step];
+        if constexpr (std::is_same_v<T, bool>)
+          to = updates[from];
+        else
+          to = combined(combine_, to, updates[from]);
+      }
+    });
+  }
+
   int64_t axis_;
   Combine combine_;
 };

@@ -1,4 +1,5 @@
 // NonZero and Compress: what is not zero, and what a condition keeps.
+#include <algorithm>
 #include <cstring>
 #include <optional>
 
@@ -12,23 +13,28 @@ class NonZero final : public DataOp {
  public:
   std::vector<DataResult> run(const std::vector<const Tensor*>& inputs) const override {
     const Tensor& x = *inputs[0];
-    std::vector<int64_t> found;
+    const int rank = x.shape.rank();
+    const int64_t last = rank == 0 ? 1 : x.shape[rank - 1];
+    std::vector<std::vector<int64_t>> places(static_cast<size_t>(std::max(rank, 1)));
+    std::vector<int64_t>& columns = places.back();
     dispatch(x.dtype, [&](auto zero) {
-      const auto* values = x.as<decltype(zero)>();
-      for (int64_t i = 0; i < x.elements(); ++i) {
-        if (values[i] != decltype(zero){}) found.push_back(i);  // NaN is not zero
+      const auto* row = x.as<decltype(zero)>();
+      int64_t index[kMaxRank] = {};
+      for (int64_t r = 0; r < x.elements() / std::max<int64_t>(last, 1); ++r, row += last) {
+        for (int64_t c = 0; c < last; ++c) {
+          if (row[c] != decltype(zero){}) columns.push_back(c);  // NaN is not zero
+        }
+        for (int axis = 0; axis < rank - 1; ++axis)
+          places[static_cast<size_t>(axis)].resize(columns.size(), index[axis]);
+        for (int axis = rank - 2; axis >= 0 && ++index[axis] == x.shape[axis]; --axis)
+          index[axis] = 0;
       }
     });
-    const int rank = x.shape.rank();
-    const auto count = static_cast<int64_t>(found.size());
-    std::vector<int64_t> y(static_cast<size_t>(rank * count));
-    int64_t strides[kMaxRank];
-    row_major_strides(x.shape, strides);
-    for (int64_t axis = 0; axis < rank; ++axis) {
-      for (int64_t i = 0; i < count; ++i) {
-        y[static_cast<size_t>(axis * count + i)] =
-            found[static_cast<size_t>(i)] / strides[axis] % x.shape[static_cast<int>(axis)];
-      }
+    const auto count = static_cast<int64_t>(columns.size());
+    std::vector<int64_t> y;
+    for (int axis = 0; axis < rank; ++axis) {
+      const std::vector<int64_t>& own = places[static_cast<size_t>(axis)];
+      y.insert(y.end(), own.begin(), own.end());
     }
     std::vector<DataResult> results;
     results.push_back(DataResult::of({rank, count}, y));

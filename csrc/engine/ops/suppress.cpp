@@ -102,23 +102,36 @@ class NonMaxSuppression final : public DataOp {
     return i < inputs.size() ? inputs[i] : nullptr;
   }
 
-  // The boxes that stay, the best first, of equal ones the first.
+  struct Candidate {
+    float score;
+    int64_t box;
+    // The best on top of a heap, of equal ones the first.
+    bool operator<(const Candidate& other) const {
+      return score < other.score || (score == other.score && box > other.box);
+    }
+  };
+
+  // The boxes that stay, the best first. Few do, so that most candidates are never put in order.
   static std::vector<int64_t> select(const std::vector<Box>& boxes, const float* score,
                                      int64_t most, float threshold, float least, bool all) {
-    std::vector<int64_t> order;
+    std::vector<Candidate> heap;
     for (int64_t i = 0; i < static_cast<int64_t>(boxes.size()); ++i) {
       const bool is_nan = score[i] != score[i];  // has no place in the order
-      if (!is_nan && (all || score[i] > least)) order.push_back(i);
+      if (!is_nan && (all || score[i] > least)) heap.push_back({score[i], i});
     }
-    std::stable_sort(order.begin(), order.end(),
-                     [&](int64_t a, int64_t b) { return score[a] > score[b]; });
+    std::make_heap(heap.begin(), heap.end());
     std::vector<int64_t> kept;
-    for (const int64_t i : order) {
-      if (static_cast<int64_t>(kept.size()) >= most) break;
-      const bool covered = std::any_of(kept.begin(), kept.end(), [&](int64_t k) {
-        return covers(boxes[static_cast<size_t>(i)], boxes[static_cast<size_t>(k)], threshold);
-      });
-      if (!covered) kept.push_back(i);
+    std::vector<Box> kept_boxes;
+    while (!heap.empty() && static_cast<int64_t>(kept.size()) < most) {
+      const int64_t i = heap.front().box;
+      std::pop_heap(heap.begin(), heap.end());
+      heap.pop_back();
+      const Box& box = boxes[static_cast<size_t>(i)];
+      const bool covered = std::any_of(kept_boxes.begin(), kept_boxes.end(),
+                                       [&](const Box& k) { return covers(box, k, threshold); });
+      if (covered) continue;
+      kept.push_back(i);
+      kept_boxes.push_back(box);
     }
     return kept;
   }
