@@ -47,6 +47,12 @@ def numpy_gemm(_, work, __):
     return Entry(lambda: np.matmul(a, w, out=out), off=1e-5 * np.abs(work.right).max())
 
 
+def numpy_matmul(_, work, __):
+    a, b = (work.operands[name].astype(np.float32) for name in ("a", "b"))
+    out = np.empty(work.right.shape, np.float32)
+    return Entry(lambda: np.matmul(a, b, out=out), off=1e-5 * np.abs(work.right).max())
+
+
 def numpy_float32(_, work, __):
     a, w = work.operands["a"], work.operands["w"]
     out = np.empty(work.right.shape, np.float32)
@@ -86,6 +92,12 @@ def onnxruntime_gemm(_, work, threads):
     return Entry(
         onnxruntime_run(small_model([node], {"a": a}, {"w": w}, np.int32), {"a": a}, threads)
     )
+
+
+def onnxruntime_matmul(_, work, threads):
+    node = helper.make_node("MatMulInteger", ["a", "b"], ["y"])
+    model = small_model([node], work.operands, {}, np.int32)
+    return Entry(onnxruntime_run(model, work.operands, threads))
 
 
 def onnxruntime_linear(_, work, threads):
@@ -236,12 +248,14 @@ def torch_quantize(case, work, threads):
 PEERS = {
     "numpy": {
         "gemm": numpy_gemm,
+        "matmul": numpy_matmul,
         "linear": numpy_linear,
         "quantize": numpy_quantize,
         "float32": numpy_float32,
     },
     "onnxruntime": {
         "gemm": onnxruntime_gemm,
+        "matmul": onnxruntime_matmul,
         "linear": onnxruntime_linear,
         "conv": onnxruntime_conv,
         "quantize": onnxruntime_quantize,

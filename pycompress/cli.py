@@ -62,6 +62,7 @@ class BenchName(str, Enum):
 
     all = "all"
     gemm = "gemm"
+    matmul = "matmul"
     linear = "linear"
     conv = "conv"
     quantize = "quantize"
@@ -249,8 +250,9 @@ def bench(  # noqa: PLR0917 - typer reads the options from the signature
     shape: Annotated[
         list[str] | None,
         typer.Option(
-            help="Instead of a set; repeatable. gemm, linear, int4, bf16, float32: M,N,K. conv: "
-            "SIZE,CHANNELS,FILTERS,KERNEL[,STRIDE[,GROUPS]]. quantize: sizes, @AXIS after them."
+            help="Instead of a set; repeatable. gemm, linear, int4, bf16, float32: M,N,K. matmul: "
+            "COUNT,M,N,K. conv: SIZE,CHANNELS,FILTERS,KERNEL[,STRIDE[,GROUPS]]. quantize: sizes, "
+            "@AXIS after them."
         ),
     ] = None,
     isa: Annotated[

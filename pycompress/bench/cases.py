@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-KINDS = ("gemm", "linear", "conv", "quantize", "int4", "bf16", "float32")
-"""gemm: integers; linear: float in and out, int8 inside; int4, bf16: float by such weights."""
+KINDS = ("gemm", "matmul", "linear", "conv", "quantize", "int4", "bf16", "float32")
+"""gemm: integers; matmul: the same, both sides at run time; linear: float in and out, int8 inside;
+int4, bf16: float by such weights."""
 
 INT4_BLOCK = 32
 """Values that share a float32 scale."""
@@ -23,8 +24,8 @@ class Case:
     kind : str
         One of `KINDS`.
     shape : tuple of int
-        gemm, linear, int4, bf16, float32: M, N, K. conv: height and width, channels, filters,
-        kernel, stride, groups. quantize: the tensor's.
+        gemm, linear, int4, bf16, float32: M, N, K. matmul: how many, M, N, K. conv: height and
+        width, channels, filters, kernel, stride, groups. quantize: the tensor's.
     axis : int or None
         quantize: the axis that has a scale for each index.
     """
@@ -65,7 +66,9 @@ class Case:
             size, channels, filters, kernel, _, groups = self.shape
             weights = filters * (channels // groups) * kernel**2
             return size**2 * channels + self.out_size**2 * filters + weights
-        m, n, k = self.shape
+        *many, m, n, k = self.shape
+        if self.kind == "matmul":
+            return prod(many) * (m * k + k * n + 4 * m * n)
         weights = n * k
         if self.kind == "int4":
             weights = n * (k // 2 + 4 * -(-k // INT4_BLOCK))
@@ -86,6 +89,7 @@ class Case:
 
 _TYPES = {
     "gemm": ("int8",),
+    "matmul": ("int8",),
     "linear": ("int8",),
     "conv": ("int8",),
     "int4": ("int8",),
@@ -108,12 +112,14 @@ def _squares(kind: str) -> list[Case]:
 
 
 _BERT = ((768, 768), (3072, 768), (768, 3072), (4096, 4096))
+_ATTENTION = ((12, 128, 128, 64), (12, 128, 64, 128), (12, 384, 384, 64), (12, 384, 64, 384))
 _IM2COL = ((3136, 64, 576), (784, 128, 1152), (196, 256, 2304), (49, 512, 4608), (3136, 256, 64))
 _POINTWISE = ((12544, 32, 27), (3136, 96, 16), (784, 144, 24), (196, 384, 64), (49, 960, 160))
 
 SETS: dict[str, tuple[Case, ...]] = {
     "transformer": (
         *_products("gemm", (1, 4, 16, 128, 512), *_BERT),
+        *(Case("matmul", shape) for shape in _ATTENTION),
         *_products("linear", (1, 16, 128), *_BERT),
         *_products("int4", (1, 4, 16), *_BERT),
         *_products("bf16", (1, 16, 128), *_BERT),
@@ -170,6 +176,7 @@ SETS: dict[str, tuple[Case, ...]] = {
 
 DEFAULT_SET = {
     "gemm": "transformer",
+    "matmul": "transformer",
     "linear": "transformer",
     "conv": "resnet50",
     "quantize": "transformer",
@@ -229,6 +236,10 @@ def _read_product(kind: str, text: str) -> Case:
     return Case(kind, _numbers(kind, text, "M,N,K", 3, 3))
 
 
+def _read_products(kind: str, text: str) -> Case:
+    return Case(kind, _numbers(kind, text, "COUNT,M,N,K", 4, 4))
+
+
 def _read_tensor(kind: str, text: str) -> Case:
     shape, _, axis = text.partition("@")
     numbers = _numbers(kind, shape, "sizes between commas, @axis after them", 1, 8)
@@ -250,6 +261,7 @@ def _read_layer(kind: str, text: str) -> Case:
 
 _READ_SHAPE: dict[str, Callable[[str, str], Case]] = {
     "gemm": _read_product,
+    "matmul": _read_products,
     "linear": _read_product,
     "int4": _read_product,
     "bf16": _read_product,

@@ -18,6 +18,7 @@ SUFFIXES = (".png", ".svg")
 
 _MARKS = {
     "gemm": "o",
+    "matmul": "*",
     "linear": "s",
     "conv": "^",
     "quantize": "D",

@@ -28,8 +28,8 @@ class Work:
     Attributes
     ----------
     operands : dict of arrays
-        gemm, int4, bf16, float32: a, w. linear: x, w, scale, bias. conv: x, w, scale, y_scale.
-        quantize: x, scale.
+        gemm, int4, bf16, float32: a, w. matmul: a, b. linear: x, w, scale, bias. conv: x, w,
+        scale, y_scale. quantize: x, scale.
     right : ndarray
         The answer, by the definition.
     tolerance : float
@@ -83,6 +83,18 @@ def _gemm(case: Case, rng: np.random.Generator) -> Work:
         return lambda: pycompress.qgemm(a, packed, out=out)
 
     return Work({"a": a, "w": w}, _integer_product(a, w), 0.0, prepare)
+
+
+def _matmul(case: Case, rng: np.random.Generator) -> Work:
+    count, m, n, k = case.shape
+    a = rng.integers(0, 256, (count, m, k), np.uint8)
+    b = rng.integers(-128, 128, (count, k, n), np.int8)
+
+    def prepare() -> Call:
+        out = np.empty((count, m, n), np.int32)
+        return lambda: pycompress.qmatmul(a, b, out=out)
+
+    return Work({"a": a, "b": b}, _integer_product(a, b), 0.0, prepare)
 
 
 def _linear(case: Case, rng: np.random.Generator) -> Work:
@@ -229,6 +241,7 @@ def _integer_product(a: NDArray[Any], w: NDArray[Any]) -> NDArray[np.int32]:
 
 _MAKE: dict[str, Callable[[Case, np.random.Generator], Work]] = {
     "gemm": _gemm,
+    "matmul": _matmul,
     "linear": _linear,
     "conv": _conv,
     "quantize": _quantize,

@@ -25,6 +25,7 @@ def test_names_are_unique_within_a_kind(name):
     ("kind", "text", "case", "name", "operations", "size"),
     [
         ("gemm", "2,3,4", Case("gemm", (2, 3, 4)), "2x3x4", 48, 8 + 12 + 24),
+        ("matmul", "5,2,3,4", Case("matmul", (5, 2, 3, 4)), "5x2x3x4", 240, 5 * (8 + 12 + 24)),
         ("linear", "2,3,4", Case("linear", (2, 3, 4)), "2x3x4", 48, 32 + 12 + 24),
         (
             "conv",
@@ -86,6 +87,7 @@ def test_what_does_not_fit_is_refused(kinds, chosen, shapes, said):
 
 SMALL = [
     Case("gemm", (5, 33, 17)),
+    Case("matmul", (2, 5, 33, 17)),
     Case("linear", (5, 33, 17)),
     Case("int4", (5, 33, 72)),
     Case("bf16", (5, 33, 17)),

@@ -29,6 +29,7 @@ def bench(*arguments):
 
 SHAPES = {
     "gemm": "3,20,30",
+    "matmul": "2,3,20,30",
     "linear": "3,20,30",
     "int4": "3,20,30",
     "bf16": "3,20,30",
