@@ -268,11 +268,19 @@ void sum_rows(const Job& job, int32_t* sums, ThreadPool* pool) {
       });
 }
 
+constexpr int64_t kFewRows = 4;
+
 // What an integer tile needs and the caller left out.
 void complete(Job& job, ThreadPool* pool) {
   thread_local std::vector<int32_t> init, sums;
   Epilogue& e = job.epilogue;
-  if (e.init == nullptr && job.flip) {
+  if (e.init == nullptr && job.flip && job.m <= kFewRows && e.row_zero == nullptr &&
+      job.b.col_zero.empty()) {
+    // As if that were their zero point: for so few rows less work than N values to start from.
+    static constexpr int32_t kFlipped[2][kFewRows] = {{-128, -128, -128, -128},
+                                                      {128, 128, 128, 128}};
+    e.row_zero = kFlipped[job.a.is_signed ? 1 : 0];
+  } else if (e.init == nullptr && job.flip) {
     init.resize(static_cast<size_t>(job.b.n));
     gemm_init(job.b, 0, job.a.is_signed, nullptr, init.data());
     e.init = init.data();
