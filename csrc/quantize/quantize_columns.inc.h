@@ -7,7 +7,6 @@ namespace {
 
 constexpr int64_t kBlock = 8192;      // columns whose inverses are kept at a time
 constexpr int64_t kInL1 = 1536;       // columns whose inverses stay in L1
-constexpr int kTogether = 6;          // rows that share what L2 gives of the columns, or memory
 constexpr int64_t kRowsToInvert = 4;  // inverting costs as much as some rows
 
 template <typename Byte>
@@ -157,6 +156,9 @@ inline void quantize_runs(const float* x, int64_t count, int64_t apart, int64_t 
 template <bool kStream, typename Byte>
 inline void quantize_by_columns(const float* x, int64_t rows, int64_t ld, int64_t lead,
                                 const Columns& by, Byte* q) {
+  // Rows that share what L2 gives of the columns, or what memory gives at a time; not so many where
+  // a line is written around the caches in parts.
+  constexpr int kTogether = kStream && kFour < 64 ? 4 : 6;
   // Rows without gaps are one run.
   const bool joined = ld == by.n && by.n >= kFour;
   const int64_t apart = joined && by.n <= kInL1 && !kStream ? 0 : rows / kTogether;
