@@ -12,7 +12,8 @@
 // vpdpbusd multiplies unsigned A by signed B. It wraps rather than saturates, so signed A runs as a
 // ^ 0x80 = a + 128, and the epilogue's init takes 128 * sum(b) off again, exactly. Rows and vectors
 // of columns are template parameters: an edge tile is the same loop with fewer registers, and only
-// the last vector of columns is masked.
+// the last vector of columns is masked. Where it has no more than 8 columns the products are of its
+// lower half, a ymm, of which two take no longer than one zmm.
 #include <immintrin.h>
 
 #include "gemm/columns_avx512.h"
@@ -32,19 +33,23 @@ constexpr int32_t kMr = 6, kNr = kLanes;
 
 // Keeps what several rows multiply in registers. For two or three rows gcc would load it again with
 // every product, and the load ports, not the products, would set the pace.
-template <int R, typename Vector, int V>
+template <int R, int kCount, typename Vector, int V>
 [[gnu::always_inline]] inline void keep(Vector (&b)[V]) {
   if (R == 1 || R > 3) return;
 #pragma GCC unroll 16
-  for (int j = 0; j < V; ++j) asm("" : "+v"(b[j]));
+  for (int j = 0; j < kCount; ++j) asm("" : "+v"(b[j]));
 }
 
 // Rows from which on products leave the load ports time to prefetch.
 constexpr int kPrefetchRows = 4;
 
 // The products over all taps. Prefetching costs slots of the load ports: it is another loop.
-template <int R, int V, bool kFlip, bool kPrefetch>
+template <int R, int V, bool kHalf, bool kFlip, bool kPrefetch>
 [[gnu::always_inline]] inline void multiply(const TileArgs& args, I32 (&acc)[R][V]) {
+  constexpr int kWhole = kHalf ? V - 1 : V;  // vectors
+  __m256i half[R];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) half[r] = _mm512_castsi512_si256((__m512i)acc[r][V - 1]);
   const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
   const uint8_t* b = static_cast<const uint8_t*>(args.b);
   const char* next = static_cast<const char*>(args.next);
@@ -57,8 +62,11 @@ template <int R, int V, bool kFlip, bool kPrefetch>
     for (int64_t k = 0; k < args.k; k += 4, b += kNr * 4) {
       __m512i bv[V];
 #pragma GCC unroll 16
-      for (int j = 0; j < V; ++j) bv[j] = _mm512_load_si512(b + j * step);
-      keep<R>(bv);
+      for (int j = 0; j < kWhole; ++j) bv[j] = _mm512_load_si512(b + j * step);
+      __m256i bh[1];
+      if (kHalf) bh[0] = _mm256_load_si256(reinterpret_cast<const __m256i*>(b + kWhole * step));
+      keep<R, kWhole>(bv);
+      keep<R, kHalf ? 1 : 0>(bh);
       if (kPrefetch) {
 #pragma GCC unroll 16
         for (int j = 0; j < V; ++j) _mm_prefetch(next + j * 64, _MM_HINT_T1);
@@ -69,11 +77,15 @@ template <int R, int V, bool kFlip, bool kPrefetch>
         __m512i av = broadcast4(a[r] + k);
         if (kFlip) av = _mm512_xor_si512(av, flip);
 #pragma GCC unroll 16
-        for (int j = 0; j < V; ++j)
+        for (int j = 0; j < kWhole; ++j)
           acc[r][j] = (I32)_mm512_dpbusd_epi32((__m512i)acc[r][j], av, bv[j]);
+        if (kHalf) half[r] = _mm256_dpbusd_epi32(half[r], _mm512_castsi512_si256(av), bh[0]);
       }
     }
   }
+  if (!kHalf) return;
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) acc[r][V - 1] = (I32)_mm512_zextsi256_si512(half[r]);
 }
 
 // One row by one vector of columns: four sums take turns, or each product would wait for the one
@@ -103,7 +115,7 @@ template <bool kFlip>
   acc[0][0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-template <int R, int V, bool kFlip>
+template <int R, int V, bool kHalf, bool kFlip>
 void gemm_tile_s8_avx512_vnni(const TileArgs& args) {
   const Columns<V> columns(args.col_count);
   I32 acc[R][V];
@@ -112,15 +124,19 @@ void gemm_tile_s8_avx512_vnni(const TileArgs& args) {
   if constexpr (R == 1 && V == 1) {
     multiply_one<kFlip>(args, acc);
   } else if (R >= kPrefetchRows && args.next != nullptr) {
-    multiply<R, V, kFlip, true>(args, acc);
+    multiply<R, V, kHalf, kFlip, true>(args, acc);
   } else {
-    multiply<R, V, kFlip, false>(args, acc);
+    multiply<R, V, kHalf, kFlip, false>(args, acc);
   }
   finish_s32<R, V, true>(args, columns, acc);
 }
 
-template <int R, int V, bool kPrefetch>
+template <int R, int V, bool kHalf, bool kPrefetch>
 [[gnu::always_inline]] inline void multiply(const TileArgs& args, F32 (&acc)[R][V]) {
+  constexpr int kWhole = kHalf ? V - 1 : V;
+  __m256 half[R];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) half[r] = _mm256_setzero_ps();
   const float* b = static_cast<const float*>(args.b);
   const char* next = static_cast<const char*>(args.next);
   const int64_t step = args.panel_bytes / 4;
@@ -131,8 +147,11 @@ template <int R, int V, bool kPrefetch>
     for (int64_t k = 0; k < args.k; ++k, b += kNr) {
       __m512 bv[V];
 #pragma GCC unroll 16
-      for (int j = 0; j < V; ++j) bv[j] = _mm512_load_ps(b + j * step);
-      keep<R>(bv);
+      for (int j = 0; j < kWhole; ++j) bv[j] = _mm512_load_ps(b + j * step);
+      __m256 bh[1];
+      if (kHalf) bh[0] = _mm256_load_ps(b + kWhole * step);
+      keep<R, kWhole>(bv);
+      keep<R, kHalf ? 1 : 0>(bh);
       if (kPrefetch) {
 #pragma GCC unroll 16
         for (int j = 0; j < V; ++j) _mm_prefetch(next + j * 64, _MM_HINT_T1);
@@ -142,13 +161,17 @@ template <int R, int V, bool kPrefetch>
       for (int r = 0; r < R; ++r) {
         const __m512 av = _mm512_set1_ps(a[r][k]);
 #pragma GCC unroll 16
-        for (int j = 0; j < V; ++j) acc[r][j] = _mm512_fmadd_ps(av, bv[j], acc[r][j]);
+        for (int j = 0; j < kWhole; ++j) acc[r][j] = _mm512_fmadd_ps(av, bv[j], acc[r][j]);
+        if (kHalf) half[r] = _mm256_fmadd_ps(_mm512_castps512_ps256(av), bh[0], half[r]);
       }
     }
   }
+  if (!kHalf) return;
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) acc[r][V - 1] = _mm512_zextps256_ps512(half[r]);
 }
 
-template <int R, int V>
+template <int R, int V, bool kHalf>
 void gemm_tile_f32_avx512(const TileArgs& args) {
   F32 acc[R][V];
 #pragma GCC unroll 16
@@ -158,48 +181,51 @@ void gemm_tile_f32_avx512(const TileArgs& args) {
   }
   prefetch_result<R, V * 64>(args);
   if (R > 1 && args.next != nullptr) {
-    multiply<R, V, true>(args, acc);
+    multiply<R, V, kHalf, true>(args, acc);
   } else {
-    multiply<R, V, false>(args, acc);
+    multiply<R, V, kHalf, false>(args, acc);
   }
   finish_f32<R, V>(args, Columns<V>(args.col_count), acc);
 }
 
+// A tile for some rows: 1 to 4 vectors, 3 where there are more than 6 rows. One row has no half
+// ones: it waits for B.
+#define PYCOMPRESS_ROW(R, H)                                                     \
+  {PYCOMPRESS_TILE(R, 1, H), PYCOMPRESS_TILE(R, 2, H), PYCOMPRESS_TILE(R, 3, H), \
+   PYCOMPRESS_TILE(R, 4, H)}
+#define PYCOMPRESS_TALL(R, H) \
+  {PYCOMPRESS_TILE(R, 1, H), PYCOMPRESS_TILE(R, 2, H), PYCOMPRESS_TILE(R, 3, H), nullptr}
+#define PYCOMPRESS_TILES(H)                                                                     \
+  {PYCOMPRESS_ROW(1, false), PYCOMPRESS_ROW(2, H), PYCOMPRESS_ROW(3, H),  PYCOMPRESS_ROW(4, H), \
+   PYCOMPRESS_ROW(5, H),     PYCOMPRESS_ROW(6, H), PYCOMPRESS_TALL(7, H), PYCOMPRESS_TALL(8, H)}
+
+using Tiles = Tile[2][8][4];  // whole or half, rows, vectors
+
+[[gnu::always_inline]] inline void run_tiles(const StripArgs& args, const Tiles& tiles) {
+  run_strip(args, kNr, [&tiles](int32_t rows, int32_t columns) {
+    const bool half = (columns - 1) % kLanes < kLanes / 2;
+    return tiles[half ? 1 : 0][rows - 1][(columns - 1) / kLanes];
+  });
+}
+
 template <bool kFlip>
 void gemm_s8(const StripArgs& args) {
-#define PYCOMPRESS_ROW(R)                                                        \
-  {gemm_tile_s8_avx512_vnni<R, 1, kFlip>, gemm_tile_s8_avx512_vnni<R, 2, kFlip>, \
-   gemm_tile_s8_avx512_vnni<R, 3, kFlip>, gemm_tile_s8_avx512_vnni<R, 4, kFlip>}
-#define PYCOMPRESS_TALL(R)                                                        \
-  {                                                                               \
-    gemm_tile_s8_avx512_vnni<R, 1, kFlip>, gemm_tile_s8_avx512_vnni<R, 2, kFlip>, \
-        gemm_tile_s8_avx512_vnni<R, 3, kFlip>, nullptr                            \
-  }
-  static constexpr Tile kTiles[8][4] = {PYCOMPRESS_ROW(1),  PYCOMPRESS_ROW(2), PYCOMPRESS_ROW(3),
-                                        PYCOMPRESS_ROW(4),  PYCOMPRESS_ROW(5), PYCOMPRESS_ROW(6),
-                                        PYCOMPRESS_TALL(7), PYCOMPRESS_TALL(8)};
-#undef PYCOMPRESS_ROW
-#undef PYCOMPRESS_TALL
-  run_strip(args, kNr,
-            [](int32_t rows, int32_t columns) { return kTiles[rows - 1][(columns - 1) / kLanes]; });
+#define PYCOMPRESS_TILE(R, V, H) gemm_tile_s8_avx512_vnni<R, V, H, kFlip>
+  static constexpr Tiles kTiles = {PYCOMPRESS_TILES(false), PYCOMPRESS_TILES(true)};
+#undef PYCOMPRESS_TILE
+  run_tiles(args, kTiles);
 }
 
 void gemm_f32(const StripArgs& args) {
-#define PYCOMPRESS_ROW(R)                                                              \
-  {gemm_tile_f32_avx512<R, 1>, gemm_tile_f32_avx512<R, 2>, gemm_tile_f32_avx512<R, 3>, \
-   gemm_tile_f32_avx512<R, 4>}
-#define PYCOMPRESS_TALL(R)                                                                      \
-  {                                                                                             \
-    gemm_tile_f32_avx512<R, 1>, gemm_tile_f32_avx512<R, 2>, gemm_tile_f32_avx512<R, 3>, nullptr \
-  }
-  static constexpr Tile kTiles[8][4] = {PYCOMPRESS_ROW(1),  PYCOMPRESS_ROW(2), PYCOMPRESS_ROW(3),
-                                        PYCOMPRESS_ROW(4),  PYCOMPRESS_ROW(5), PYCOMPRESS_ROW(6),
-                                        PYCOMPRESS_TALL(7), PYCOMPRESS_TALL(8)};
-#undef PYCOMPRESS_ROW
-#undef PYCOMPRESS_TALL
-  run_strip(args, kNr,
-            [](int32_t rows, int32_t columns) { return kTiles[rows - 1][(columns - 1) / kLanes]; });
+#define PYCOMPRESS_TILE(R, V, H) gemm_tile_f32_avx512<R, V, H>
+  static constexpr Tiles kTiles = {PYCOMPRESS_TILES(false), PYCOMPRESS_TILES(true)};
+#undef PYCOMPRESS_TILE
+  run_tiles(args, kTiles);
 }
+
+#undef PYCOMPRESS_TILES
+#undef PYCOMPRESS_TALL
+#undef PYCOMPRESS_ROW
 
 void row_sums_avx512_vnni(const uint8_t* a, int64_t k, bool is_signed, int32_t* sum) {
   // A dot product with ones: of a ^ 0x80 where A is signed, minus 128 * k.
