@@ -224,11 +224,10 @@ class ScanStep(_Bodies):
 
 
 def _truth(array: np.ndarray, what: str) -> bool:
-    array = np.asarray(array)
     if array.size != 1:
         msg = f"{what} must be one value, found shape {list(array.shape)}"
         raise ValueError(msg)
-    return bool(array.reshape(()))
+    return bool(array.item())
 
 
 def _count(array: np.ndarray, what: str) -> int:

@@ -49,7 +49,7 @@ class Executable:
     inputs, outputs : list
         Keys, in the order of the graph's.
     constants : dict of ndarray
-        Outputs that do not depend on the inputs.
+        Outputs that do not depend on the inputs, and what steps read of constants.
     """
 
     def __init__(
@@ -61,9 +61,27 @@ class Executable:
     ) -> None:
         self.inputs, self.outputs = inputs, outputs
         self.constants, self.steps = constants, steps
+        self._only = self._only_step()
+
+    def _only_step(self) -> tuple[Step, list[int], list[int]] | None:
+        """Return the one step, when all is its work, and the positions of what it takes and gives.
+
+        A loop runs its body often, and most bodies are one program.
+        """
+        if len(self.steps) != 1 or self.constants:
+            return None
+        (step,) = self.steps
+        if not (set(self.outputs) <= set(step.outputs) and set(step.inputs) <= set(self.inputs)):
+            return None
+        inputs, made = list(self.inputs), list(step.outputs)
+        return step, [inputs.index(v) for v in step.inputs], [made.index(v) for v in self.outputs]
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the outputs for these inputs, which have been checked."""
+        if self._only is not None:
+            step, taken, given = self._only
+            results = step.run([arrays[i] for i in taken])
+            return [results[i] for i in given]
         values: dict[Hashable, np.ndarray] = dict(zip(self.inputs, arrays, strict=True))
         values |= self.constants
         for step in self.steps:
