@@ -209,10 +209,10 @@ int attention(const BatchNode& n) {
 // Of all outputs: [steps, directions, batch, hidden] and then [directions, batch, hidden].
 int recurrent(const BatchNode& n) {
   if (n.def.flag("layout", false) || n.axis[0] != 1 || !whole_from(n, 7)) return kTangled;
-  for (const size_t i : {1, 2, 3}) {
+  for (const size_t i : {size_t{1}, size_t{2}, size_t{3}}) {
     if (!whole(n, i)) return kTangled;
   }
-  for (const size_t i : {4, 5, 6}) {  // sequence_lens; initial states
+  for (const size_t i : {size_t{4}, size_t{5}, size_t{6}}) {  // sequence_lens; initial states
     if (has(n, i) && n.axis[i] != (i == 4 ? 0 : 1)) return kTangled;
   }
   return 2;
