@@ -13,14 +13,16 @@
 
 namespace pycompress {
 
-using Shape = std::vector<pybind11::ssize_t>;
+using Extents = std::vector<pybind11::ssize_t>;
 
 inline std::string text(pybind11::handle value) { return pybind11::str(value).cast<std::string>(); }
-inline std::string text(const Shape& shape) { return text(pybind11::tuple(pybind11::cast(shape))); }
+inline std::string text(const Extents& shape) {
+  return text(pybind11::tuple(pybind11::cast(shape)));
+}
 inline std::string dtype_text(const pybind11::array& x) { return text(x.dtype()); }
 inline std::string shape_text(const pybind11::array& x) { return text(x.attr("shape")); }
-inline Shape shape_vector(const pybind11::array& x) {
-  return Shape(x.shape(), x.shape() + x.ndim());
+inline Extents shape_vector(const pybind11::array& x) {
+  return Extents(x.shape(), x.shape() + x.ndim());
 }
 
 template <typename T>
@@ -57,7 +59,7 @@ const T* need(const std::string& name, const pybind11::array& x) {
 }
 
 template <typename T>
-const T* need(const std::string& name, const pybind11::array& x, const Shape& shape) {
+const T* need(const std::string& name, const pybind11::array& x, const Extents& shape) {
   const T* data = need<T>(name, x);
   if (shape_vector(x) != shape) {
     throw pybind11::value_error(name + " has shape " + shape_text(x) + ", wanted " + text(shape));
@@ -67,7 +69,7 @@ const T* need(const std::string& name, const pybind11::array& x, const Shape& sh
 
 // A fresh array for a result, or `out` when it is one that fits.
 template <typename T>
-pybind11::array need_out(const std::string& name, pybind11::handle out, const Shape& shape) {
+pybind11::array need_out(const std::string& name, pybind11::handle out, const Extents& shape) {
   if (out.is_none()) return pybind11::array(pybind11::dtype::of<T>(), shape);
   pybind11::array given = need_array(name, out);
   need<T>(name, given, shape);

@@ -57,7 +57,7 @@ py::array product(const py::array& a, const PackedBf16Weights& w, py::handle out
 
 struct PackedBf16Convolution {
   PackedConvBf16 conv;
-  Shape shape;              // of the weights
+  Extents shape;            // of the weights
   std::vector<float> bias;  // [O], or empty
 };
 
@@ -90,9 +90,9 @@ py::array convolve(const py::array& x, const PackedBf16Convolution& k, py::handl
                            : rank == 2 ? "H, W"
                                        : "D, H, W") +
                           ", " + std::to_string(k.conv.channels) + "]");
-  const Shape spatial(x.shape() + 1, x.shape() + 1 + rank);
+  const Extents spatial(x.shape() + 1, x.shape() + 1 + rank);
   const Placement at = place(k.conv.window, x.shape(0), spatial.data());
-  Shape shape{at.batch};
+  Extents shape{at.batch};
   shape.insert(shape.end(), at.out + 3 - rank, at.out + 3);
   shape.push_back(k.conv.filters);
   const py::array y = need_out<float>("conv_bf16: out", out, shape);

@@ -27,7 +27,7 @@ PackedInt4Weights pack_weights(const py::array& data, const py::array& scale, py
   w.k = k;
   w.n = n;
   w.block = block;
-  const Shape blocks = {n, (k + block - 1) / block};
+  const Extents blocks = {n, (k + block - 1) / block};
   w.data = need<uint8_t>("pack_int4: data", data, {blocks[0], blocks[1], block / 2});
   w.scale = need<float>("pack_int4: scale", scale, blocks);
   py::array zeros;

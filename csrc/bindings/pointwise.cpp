@@ -57,7 +57,7 @@ py::array binary(const std::string& op, const py::array& a, const py::array& b, 
   const auto* right =
       a_one || b_one ? need<float>("binary: b", b) : need<float>("binary: b", b, shape_vector(a));
   const Binary function = find("binary", kBinary, op);
-  const Shape shape = shape_vector(a_one ? b : a);
+  const Extents shape = shape_vector(a_one ? b : a);
   py::array result = need_out<float>("binary: out", out, shape);
   need_apart("binary: out", result, "a", a, true);
   need_apart("binary: out", result, "b", b, true);
@@ -141,7 +141,7 @@ py::array add_q8(const py::array& a, const py::array& b, float a_scale, float b_
                  int32_t a_zero, int32_t b_zero, int32_t y_zero, float lo, float hi,
                  py::handle out) {
   const bool is_signed = need_bytes("add_q8: a", a);
-  const Shape shape = shape_vector(a);
+  const Extents shape = shape_vector(a);
   is_signed ? static_cast<void>(need<int8_t>("add_q8: b", b, shape))
             : static_cast<void>(need<uint8_t>("add_q8: b", b, shape));
   for (const int32_t zero : {a_zero, b_zero, y_zero}) {
@@ -163,7 +163,7 @@ py::array add_q8(const py::array& a, const py::array& b, float a_scale, float b_
 
 // acc = max(acc, x), bytes of one signedness.
 void max_q8(const py::array& x, py::array acc) {
-  const Shape shape = shape_vector(x);
+  const Extents shape = shape_vector(x);
   if (need_bytes("max_q8: x", x)) {
     need_out<int8_t>("max_q8: acc", acc, shape);
     active_set().pointwise->max_s8(static_cast<const int8_t*>(x.data()), x.size(),

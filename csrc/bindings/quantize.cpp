@@ -167,7 +167,7 @@ std::pair<py::array, py::array> weights(const py::array& w, std::optional<int64_
   py::array result = need_out<int8_t>("quantize_weights: out", out, shape_vector(w));
   need_apart("quantize_weights: out", result, "w", w, false);
   auto* bytes = static_cast<int8_t*>(result.mutable_data());
-  py::array scale(py::dtype::of<float>(), axis ? Shape{of.channels} : Shape{});
+  py::array scale(py::dtype::of<float>(), axis ? Extents{of.channels} : Extents{});
   auto* scales = static_cast<float*>(scale.mutable_data());
   const KernelSet& set = active_set();
   int64_t wild = -1;
