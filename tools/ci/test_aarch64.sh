@@ -42,13 +42,13 @@ case $cpu in
     check_cpu neon_i8mm ""
     # Everything that reaches the kernels: not what looks at sources and object files, rewrites graphs, draws (there is no
     # matplotlib here), is Python alone (the command line, feeds, verdicts, choices, histograms, profiles, another runtime's nodes),
-    # starts another Python, or lets many threads wait for each other, which takes qemu minutes (batches in parts).
+    # starts another Python, or takes qemu minutes (memory over thousands of runs, batches in parts).
     tests=(tests --ignore=tests/codebase --ignore=tests/onnx_backend --ignore=tests/graph --ignore=tests/bench
       --ignore=tests/test_cli.py --ignore=tests/runtime/test_fallback.py --ignore=tests/runtime/test_profile.py
       --ignore=tests/compress/test_feeds.py --ignore=tests/compress/test_judge.py --ignore=tests/compress/test_histogram.py
       --ignore=tests/compress/test_report.py --ignore=tests/compress/test_decisions.py --ignore=tests/compress/test_work.py
       --ignore=tests/compress/test_made_up.py --ignore=tests/compress/test_rounding.py --ignore=tests/compress/test_verify.py
-      --ignore=tests/test_program_batch.py "${shared_tests[@]/#/--ignore=}"
+      --ignore=tests/runtime/test_steady.py --ignore=tests/test_program_batch.py "${shared_tests[@]/#/--ignore=}"
       --deselect tests/runtime/test_plan.py::test_opening_one_needs_no_onnx
       --deselect tests/runtime/test_session.py::test_a_session_draws_in_no_heavy_modules)
     ;;
