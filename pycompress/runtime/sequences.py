@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pycompress.runtime.row import Row
-from pycompress.runtime.steps import check_positions
+from pycompress.runtime.lone import LoneStep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable
 
     Attrs = dict[str, Any]
 
@@ -95,36 +93,10 @@ OPERATORS: dict[str, Callable[..., Any]] = {
 """What each operator makes of its attributes and inputs; none changes what it is given."""
 
 
-class SequenceStep:
-    """One of these operators.
+class SequenceStep(LoneStep):
+    """One of these operators."""
 
-    Parameters
-    ----------
-    given : list of int or None
-        Positions among the inputs of what the operator takes; None where it takes nothing.
-    attrs : dict
-    """
-
-    FIELDS: ClassVar = ("op", "name", "given", "attrs")
-
-    def __init__(
-        self,
-        inputs: Sequence[Hashable],
-        outputs: Sequence[Hashable],
-        bodies: Sequence[object] = (),
-        *,
-        op: str,
-        name: str,
-        given: list[int | None],
-        attrs: Attrs,
-    ) -> None:
-        self.inputs, self.outputs, self.bodies = inputs, outputs, bodies
-        self.op, self.name, self.given, self.attrs = op, name, given, attrs
-        check_positions(given, len(inputs))
-        self._function = OPERATORS[op]
-        self._row = Row(name, op)
-
-    def run(self, arrays: Sequence[Any]) -> list[Any]:
+    def compute(self, taken: list[Any]) -> list[Any]:
         """Return the operator's result.
 
         Raises
@@ -132,19 +104,8 @@ class SequenceStep:
         ValueError
             When its inputs do not fit; names the node.
         """
-        start = perf_counter()
-        taken = [None if i is None else arrays[i] for i in self.given]
         try:
-            result = self._function(self.attrs, *taken)
+            return [OPERATORS[self.op](self.attrs, *taken)]
         except (ValueError, TypeError, IndexError) as error:
             msg = f"node '{self.name}' ({self.op}): {error}"
             raise ValueError(msg) from error
-        self._row = self._row.after(start, perf_counter() - start, getattr(result, "shape", ()))
-        return [result]
-
-    def profile(self) -> list[Row]:
-        """Return the one row."""
-        return [self._row]
-
-    def set_profiling(self, enabled: bool) -> None:
-        """Do nothing: beside Python the clock is free, and always runs."""
