@@ -351,6 +351,9 @@ struct PointwiseKernels {
     bool is_signed;
   };
   void (*add_q8)(const AddArgs& args, const void* a, const void* b, int64_t n, void* y);
+  // Quantized a * b, likewise: v = float((a - a_zero) * (b - b_zero)) * a_scale. The zero points
+  // are of the type, so that the product is exact.
+  void (*mul_q8)(const AddArgs& args, const void* a, const void* b, int64_t n, void* y);
   void (*max_u8)(const uint8_t* x, int64_t n, uint8_t* acc);  // acc = max(acc, x)
   void (*max_s8)(const int8_t* x, int64_t n, int8_t* acc);
   void (*sum_u8)(const uint8_t* x, int64_t n, int32_t* acc);  // acc += x

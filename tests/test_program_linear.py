@@ -252,6 +252,7 @@ def test_q_table(dtype):
 @pytest.mark.parametrize(
     "shapes", [((3, 700), (3, 700)), ((2, 5, 7), (7,)), ((2, 1100), (2, 1)), ((1,), (4, 9))]
 )
+@pytest.mark.usefixtures("isa")
 def test_q_binary(op, dtype, activation, shapes):
     info = np.iinfo(dtype)
     a, b = (RNG.integers(info.min, info.max + 1, s).astype(dtype) for s in shapes)

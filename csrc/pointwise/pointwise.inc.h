@@ -277,9 +277,9 @@ void reduce_rows(Reduce op, const float* x, int64_t n, float* acc) {
   }
 }
 
-template <typename Byte>
-inline void add_bytes(const PointwiseKernels::AddArgs& args, const Byte* a, const Byte* b,
-                      int64_t n, Byte* y) {
+template <bool kProduct, typename Byte>
+inline void combine_bytes(const PointwiseKernels::AddArgs& args, const Byte* a, const Byte* b,
+                          int64_t n, Byte* y) {
   const F32 a_scale = set1(args.a_scale);
   const F32 b_scale = set1(args.b_scale);
   const I32 a_zero = set1(args.a_zero);
@@ -289,35 +289,39 @@ inline void add_bytes(const PointwiseKernels::AddArgs& args, const Byte* a, cons
   // What is beyond these saturates whatever the zero point is, and to_i32 can hold them.
   const F32 lo = set1(args.lo > -1024.0f ? args.lo : -1024.0f);
   const F32 hi = set1(args.hi < 1024.0f ? args.hi : 1024.0f);
-  const auto sum = [=](I32 p, I32 q) {
-    const F32 v = add(mul(to_f32(sub(p, a_zero)), a_scale), mul(to_f32(sub(q, b_zero)), b_scale));
+  const auto both = [=](I32 p, I32 q) {
+    const F32 left = to_f32(sub(p, a_zero));
+    const F32 right = to_f32(sub(q, b_zero));
+    const F32 v =
+        kProduct ? mul(mul(left, right), a_scale) : add(mul(left, a_scale), mul(right, b_scale));
     return to_i32(min(max(v, lo), hi));
   };
   int64_t i = 0;
   for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
-    const I32 v0 = sum(load_i32(a + i), load_i32(b + i));
-    const I32 v1 = sum(load_i32(a + i + kLanes), load_i32(b + i + kLanes));
-    const I32 v2 = sum(load_i32(a + i + 2 * kLanes), load_i32(b + i + 2 * kLanes));
-    const I32 v3 = sum(load_i32(a + i + 3 * kLanes), load_i32(b + i + 3 * kLanes));
+    const I32 v0 = both(load_i32(a + i), load_i32(b + i));
+    const I32 v1 = both(load_i32(a + i + kLanes), load_i32(b + i + kLanes));
+    const I32 v2 = both(load_i32(a + i + 2 * kLanes), load_i32(b + i + 2 * kLanes));
+    const I32 v3 = both(load_i32(a + i + 3 * kLanes), load_i32(b + i + 3 * kLanes));
     store_sat4<false>(y + i, v0, v1, v2, v3, zeros);
   }
   for (; i + kLanes <= n; i += kLanes) {
-    store_sat(y + i, add(sum(load_i32(a + i), load_i32(b + i)), y_zero));
+    store_sat(y + i, add(both(load_i32(a + i), load_i32(b + i)), y_zero));
   }
   if (i < n) {
-    const I32 v = sum(load_i32_partial(a + i, n - i), load_i32_partial(b + i, n - i));
+    const I32 v = both(load_i32_partial(a + i, n - i), load_i32_partial(b + i, n - i));
     store_sat_partial(y + i, n - i, add(v, y_zero));
   }
 }
 
-void add_q8(const PointwiseKernels::AddArgs& args, const void* a, const void* b, int64_t n,
-            void* y) {
+template <bool kProduct>
+void combine_q8(const PointwiseKernels::AddArgs& args, const void* a, const void* b, int64_t n,
+                void* y) {
   if (args.is_signed) {
-    add_bytes(args, static_cast<const int8_t*>(a), static_cast<const int8_t*>(b), n,
-              static_cast<int8_t*>(y));
+    combine_bytes<kProduct>(args, static_cast<const int8_t*>(a), static_cast<const int8_t*>(b), n,
+                            static_cast<int8_t*>(y));
   } else {
-    add_bytes(args, static_cast<const uint8_t*>(a), static_cast<const uint8_t*>(b), n,
-              static_cast<uint8_t*>(y));
+    combine_bytes<kProduct>(args, static_cast<const uint8_t*>(a), static_cast<const uint8_t*>(b), n,
+                            static_cast<uint8_t*>(y));
   }
 }
 
@@ -347,7 +351,8 @@ constexpr PointwiseKernels kPointwiseKernels = {
     softmax,
     layer_norm,
     table_bytes,
-    add_q8,
+    combine_q8<false>,
+    combine_q8<true>,
     max_bytes<uint8_t>,
     max_bytes<int8_t>,
     sum_bytes<uint8_t>,

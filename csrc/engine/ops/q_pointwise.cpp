@@ -48,26 +48,26 @@ class QTable final : public Op {
 
 // What q_add and q_mul have in common: two tensors of one 8-bit type, each with scale and zero
 // point, broadcast.
-class QBinary : public Op {
+class QBinary final : public Op {
  public:
-  explicit QBinary(const NodeDef& node) {
+  QBinary(const NodeDef& node, bool product) : product_(product) {
     const auto scale = [&](const char* name) {
       const float value = node.number(name, 0.0f);
       if (!(value > 0.0f)) fail("attribute '" + std::string(name) + "' must be given and positive");
       return static_cast<double>(value);
     };
-    a_scale_ = scale("a_scale");
-    b_scale_ = scale("b_scale");
-    y_scale_ = scale("y_scale");
+    const double a_scale = scale("a_scale");
+    const double b_scale = scale("b_scale");
+    const double y_scale = scale("y_scale");
     args_.a_zero = static_cast<int32_t>(node.integer("a_zero", 0));
     args_.b_zero = static_cast<int32_t>(node.integer("b_zero", 0));
     args_.y_zero = static_cast<int32_t>(node.integer("y_zero", 0));
     const Activation activation = read_activation(node);
     if (!activation.clamps()) fail("attribute 'activation' must be relu or clip");
-    args_.lo = static_cast<float>(static_cast<double>(activation.lo()) / y_scale_);
-    args_.hi = static_cast<float>(static_cast<double>(activation.hi()) / y_scale_);
-    args_.a_scale = static_cast<float>(a_scale_ / y_scale_);
-    args_.b_scale = static_cast<float>(b_scale_ / y_scale_);
+    args_.lo = static_cast<float>(static_cast<double>(activation.lo()) / y_scale);
+    args_.hi = static_cast<float>(static_cast<double>(activation.hi()) / y_scale);
+    args_.a_scale = static_cast<float>(product ? a_scale * b_scale / y_scale : a_scale / y_scale);
+    args_.b_scale = static_cast<float>(b_scale / y_scale);
   }
 
   std::unique_ptr<OpState> plan(PlanContext& plan) const override {
@@ -88,84 +88,34 @@ class QBinary : public Op {
     const int64_t a_step = loop.inner() == 1 ? 1 : loop.inner_stride(0);
     const int64_t b_step = loop.inner() == 1 ? 1 : loop.inner_stride(1);
     loop.parallel(run.pool(), 1.0, [&](const int64_t* at, int64_t n) {
-      row(run, args, run.input(0).as<uint8_t>() + at[0], a_step, run.input(1).as<uint8_t>() + at[1],
-          b_step, n, run.output(0).as<uint8_t>() + at[2]);
+      row(run.set(), args, run.input(0).as<uint8_t>() + at[0], a_step,
+          run.input(1).as<uint8_t>() + at[1], b_step, n, run.output(0).as<uint8_t>() + at[2]);
     });
   }
 
- protected:
-  virtual void row(const RunContext& run, const PointwiseKernels::AddArgs& args, const uint8_t* a,
-                   int64_t a_step, const uint8_t* b, int64_t b_step, int64_t n,
-                   uint8_t* y) const = 0;
-
-  double a_scale_ = 1.0;
-  double b_scale_ = 1.0;
-  double y_scale_ = 1.0;
-  PointwiseKernels::AddArgs args_{};
-};
-
-class QAdd final : public QBinary {
- public:
-  using QBinary::QBinary;
-
  private:
   // The kernel takes two arrays: a value that repeats is spread over a short one.
-  void row(const RunContext& run, const PointwiseKernels::AddArgs& args, const uint8_t* a,
-           int64_t a_step, const uint8_t* b, int64_t b_step, int64_t n, uint8_t* y) const override {
-    const auto add = run.set().pointwise->add_q8;
-    if (a_step == 1 && b_step == 1) return add(args, a, b, n, y);
+  void row(const KernelSet& set, const PointwiseKernels::AddArgs& args, const uint8_t* a,
+           int64_t a_step, const uint8_t* b, int64_t b_step, int64_t n, uint8_t* y) const {
+    const auto combine = product_ ? set.pointwise->mul_q8 : set.pointwise->add_q8;
+    if (a_step == 1 && b_step == 1) return combine(args, a, b, n, y);
     constexpr int64_t kChunk = 512;
     uint8_t spread[kChunk];
     std::memset(spread, a_step == 0 ? *a : *b, static_cast<size_t>(std::min(n, kChunk)));
     for (int64_t i = 0; i < n; i += kChunk) {
-      add(args, a_step == 0 ? spread : a + i, a_step == 0 ? b + i : spread, std::min(kChunk, n - i),
-          y + i);
-    }
-  }
-};
-
-class QMul final : public QBinary {
- public:
-  explicit QMul(const NodeDef& node)
-      : QBinary(node), multiplier_(static_cast<float>(a_scale_ * b_scale_ / y_scale_)) {}
-
- private:
-  template <typename T>
-  void multiply(const PointwiseKernels::AddArgs& args, const T* a, int64_t a_step, const T* b,
-                int64_t b_step, int64_t n, T* y) const {
-    constexpr float kLow = std::is_signed_v<T> ? -128.0f : 0.0f;
-    constexpr float kHigh = std::is_signed_v<T> ? 127.0f : 255.0f;
-    // Adding and subtracting 1.5 * 2^23 rounds half to even; beyond +-1024 everything saturates
-    // anyway.
-    constexpr float kRound = 12582912.0f;
-    const float lo = std::max(args.lo, -1024.0f);
-    const float hi = std::min(args.hi, 1024.0f);
-    const auto zero = static_cast<float>(args.y_zero);
-    map_pairs(a, a_step, b, b_step, n, y, [&](T p, T q) {
-      float v = static_cast<float>((p - args.a_zero) * (q - args.b_zero)) * multiplier_;
-      v = std::min(std::max(v, lo), hi);
-      v = (v + kRound) - kRound + zero;
-      return static_cast<T>(static_cast<int32_t>(std::min(std::max(v, kLow), kHigh)));
-    });
-  }
-
-  void row(const RunContext&, const PointwiseKernels::AddArgs& args, const uint8_t* a,
-           int64_t a_step, const uint8_t* b, int64_t b_step, int64_t n, uint8_t* y) const override {
-    if (args.is_signed) {
-      multiply(args, reinterpret_cast<const int8_t*>(a), a_step, reinterpret_cast<const int8_t*>(b),
-               b_step, n, reinterpret_cast<int8_t*>(y));
-    } else {
-      multiply(args, a, a_step, b, b_step, n, y);
+      combine(args, a_step == 0 ? spread : a + i, a_step == 0 ? b + i : spread,
+              std::min(kChunk, n - i), y + i);
     }
   }
 
-  float multiplier_;
+  bool product_;
+  PointwiseKernels::AddArgs args_{};
 };
 
 }  // namespace
 
 OpPtr make_q_table(const NodeDef& node) { return std::make_unique<QTable>(node); }
-OpPtr make_q_add(const NodeDef& node) { return std::make_unique<QAdd>(node); }
-OpPtr make_q_mul(const NodeDef& node) { return std::make_unique<QMul>(node); }
+OpPtr make_q_add(const NodeDef& node) { return std::make_unique<QBinary>(node, false); }
+OpPtr make_q_mul(const NodeDef& node) { return std::make_unique<QBinary>(node, true); }
 
 }  // namespace pycompress
