@@ -5,7 +5,8 @@
 
 namespace pycompress {
 
-extern const PackKernel pack_avx2, pack_avx_vnni, pack_avx512_vnni;
+extern const PackKernel pack_avx2, pack_avx_vnni, pack_avx512_vnni, pack_neon, pack_neon_dotprod,
+    pack_neon_i8mm;
 
 struct PackRow {
   const char* isa;
@@ -17,6 +18,10 @@ inline const PackRow kAllPack[] = {
     {"avx512_vnni", &pack_avx512_vnni},
     {"avx_vnni", &pack_avx_vnni},
     {"avx2", &pack_avx2},
+#elif defined(__aarch64__) || defined(_M_ARM64)
+    {"neon_i8mm", &pack_neon_i8mm},
+    {"neon_dotprod", &pack_neon_dotprod},
+    {"neon", &pack_neon},
 #endif
     {nullptr, nullptr},
 };

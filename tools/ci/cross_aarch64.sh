@@ -37,7 +37,7 @@ set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
 set(CMAKE_CXX_FLAGS_INIT "-Werror -isystem $headers")
-set(CMAKE_CROSSCOMPILING_EMULATOR "qemu-aarch64;-L;$root")  # CMake asks for one before it looks for Python
+set(CMAKE_CROSSCOMPILING_EMULATOR env)  # CMake wants one to look for Python, and 4.1 runs the host's with it
 set(Python_EXECUTABLE $work/host/bin/python)
 set(Python_INCLUDE_DIR $headers/python$version)
 set(Python_SOABI ${suffix:1:-3})
