@@ -135,18 +135,17 @@ def shape_cases():
     yield Case("Shape", [X])
     yield Case("Shape", [X], {"start": 1, "end": -1})
     yield Case("Size", [X])
-    for perm in (
-        [0, 2, 1, 3],
-        [0, 2, 3, 1],
-        [0, 3, 1, 2],
-        [3, 2, 1, 0],
-        [1, 0, 2, 3],
-        [2, 3, 0, 1],
-    ):
+    for axes in ("0213", "0231", "0312", "3210", "1023", "2301"):
+        perm = [int(axis) for axis in axes]
         for dtype in (np.float32, np.int64, np.uint8):
             yield Case("Transpose", [np.abs(X * 20).astype(dtype)], {"perm": perm})
             yield Case("Transpose", [np.abs(f32(3, 17, 1, 35) * 9).astype(dtype)], {"perm": perm})
     yield Case("Transpose", [f32(3, 4, 5)])
+    for few in (2, 3, 4, 5):  # woven
+        for dtype in (np.float32, np.int64, np.uint8, np.float64):
+            x = np.abs(f32(2, 3, few, 19) * 9).astype(dtype)
+            yield Case("Transpose", [x], {"perm": [0, 1, 3, 2]})
+            yield Case("Expand", [x[..., None], i64(1, 1, 1, 1, few)], constants=(1,))
     for axis in (0, 1, 2, -1):
         yield Case("Concat", [X, X, X], {"axis": axis})
     yield Case("Concat", [f32(2, 3), f32(2, 0), f32(2, 5)], {"axis": 1})

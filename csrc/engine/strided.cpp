@@ -7,6 +7,21 @@ namespace {
 
 constexpr int64_t kTile = 16;
 
+// body(T{}), T being an integer of `size` bytes.
+template <typename Body>
+void with_type(size_t size, const Body& body) {
+  switch (size) {
+    case 1:
+      return body(uint8_t{});
+    case 2:
+      return body(uint16_t{});
+    case 4:
+      return body(uint32_t{});
+    default:
+      return body(uint64_t{});
+  }
+}
+
 template <typename T>
 void copy_typed(const T* src, int64_t src_step, int64_t n, T* dst) {
   if (src_step == 0) {
@@ -69,6 +84,52 @@ void copy_turned(ThreadPool* pool, const StridedLoop<2>& loop, int turn, const T
   });
 }
 
+// dst[i * kFew + k] = src[k * step + i]: a few rows woven into one, or (step 0) a row each of whose
+// elements comes a few times.
+template <typename T, int kFew>
+void weave(const T* src, int64_t step, int64_t n, T* dst) {
+  for (int64_t i = 0; i < n; ++i) {
+    for (int k = 0; k < kFew; ++k) dst[i * kFew + k] = src[k * step + i];
+  }
+}
+
+// The number of rows that the loop weaves into one where there is a kernel for it, else 0.
+int64_t woven(const StridedLoop<2>& loop) {
+  const int last = loop.rank() - 1;
+  if (last < 1 || loop.inner_stride(1) != 1 || loop.stride(0, last - 1) != 1) return 0;
+  const int64_t few = loop.inner();
+  return few <= 4 && loop.stride(1, last - 1) == few ? few : 0;
+}
+
+template <typename T>
+void copy_woven(ThreadPool* pool, const StridedLoop<2>& loop, const T* src, T* dst) {
+  const auto kernel = loop.inner() == 2   ? weave<T, 2>
+                      : loop.inner() == 3 ? weave<T, 3>
+                                          : weave<T, 4>;
+  const int before = loop.rank() - 2;  // the dimension of what is woven
+  Shape outer;
+  int64_t strides[2][kMaxRank] = {};
+  for (int i = 0; i < before; ++i) {
+    for (int k = 0; k < 2; ++k) strides[k][i] = loop.stride(k, i);
+    outer.push(loop.dim(i));
+  }
+  const int64_t n = loop.dim(before);
+  const double cost = 0.25 * static_cast<double>(n * loop.inner()) * static_cast<double>(sizeof(T));
+  parallel_ranges(pool, outer.elements(), cost + 4.0, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      int64_t from = 0;
+      int64_t to = 0;
+      int64_t rest = i;
+      for (int axis = before - 1; axis >= 0; --axis) {
+        from += rest % outer[axis] * strides[0][axis];
+        to += rest % outer[axis] * strides[1][axis];
+        rest /= outer[axis];
+      }
+      kernel(src + from, loop.inner_stride(0), n, dst + to);
+    }
+  });
+}
+
 }  // namespace
 
 Shape broadcast_shapes(const Shape& a, const Shape& b) {
@@ -97,31 +158,30 @@ void broadcast_strides(const Shape& in, const Shape& out, int64_t* strides) {
 void copy_elements(const void* src, int64_t src_step, int64_t n, size_t size, void* dst) {
   if (src_step == 1) {
     std::memcpy(dst, src, static_cast<size_t>(n) * size);
-  } else if (size == 1) {
-    copy_typed(static_cast<const uint8_t*>(src), src_step, n, static_cast<uint8_t*>(dst));
-  } else if (size == 2) {
-    copy_typed(static_cast<const uint16_t*>(src), src_step, n, static_cast<uint16_t*>(dst));
-  } else if (size == 4) {
-    copy_typed(static_cast<const uint32_t*>(src), src_step, n, static_cast<uint32_t*>(dst));
-  } else {
-    copy_typed(static_cast<const uint64_t*>(src), src_step, n, static_cast<uint64_t*>(dst));
+    return;
   }
+  with_type(size, [&](auto type) {
+    using T = decltype(type);
+    copy_typed(static_cast<const T*>(src), src_step, n, static_cast<T*>(dst));
+  });
 }
 
 void copy_strided(ThreadPool* pool, const StridedLoop<2>& loop, size_t size, const void* src,
                   void* dst) {
+  if (woven(loop) > 1) {
+    with_type(size, [&](auto type) {
+      using T = decltype(type);
+      copy_woven(pool, loop, static_cast<const T*>(src), static_cast<T*>(dst));
+    });
+    return;
+  }
   if (loop.inner_stride(0) > 1 && loop.inner_stride(1) == 1) {
     for (int i = 0; i < loop.rank() - 1; ++i) {
       if (loop.stride(0, i) != 1) continue;
-      if (size == 1) {
-        copy_turned(pool, loop, i, static_cast<const uint8_t*>(src), static_cast<uint8_t*>(dst));
-      } else if (size == 2) {
-        copy_turned(pool, loop, i, static_cast<const uint16_t*>(src), static_cast<uint16_t*>(dst));
-      } else if (size == 4) {
-        copy_turned(pool, loop, i, static_cast<const uint32_t*>(src), static_cast<uint32_t*>(dst));
-      } else {
-        copy_turned(pool, loop, i, static_cast<const uint64_t*>(src), static_cast<uint64_t*>(dst));
-      }
+      with_type(size, [&](auto type) {
+        using T = decltype(type);
+        copy_turned(pool, loop, i, static_cast<const T*>(src), static_cast<T*>(dst));
+      });
       return;
     }
   }

@@ -241,6 +241,25 @@ def _reduce(function: Callable[..., Array]) -> Operator:
     return apply
 
 
+def _summed(before: Callable[[Array], Array], after: Callable[[Array], Array]) -> Operator:
+    """Return a sum of what `before` makes of the elements, in float64."""
+
+    def total(x: Array, **keywords: Any) -> Array:  # noqa: ANN401
+        return after(np.sum(before(x.astype(np.float64)), **keywords))
+
+    return _reduce(total)
+
+
+def _batch_normalization(node: Node, inputs: Inputs) -> Array:
+    if node.attrs.get("training_mode"):
+        raise NotFoldableError
+    x = _given(inputs[0])
+    along = (1, -1, *[1] * (x.ndim - 2))
+    scale, bias, mean, var = (_given(a).astype(np.float64).reshape(along) for a in inputs[1:5])
+    factor = scale / np.sqrt(var + node.attrs.get("epsilon", 1e-5))
+    return np.asarray((x - mean) * factor + bias).astype(x.dtype)
+
+
 def _quantize(node: Node, inputs: Inputs) -> Array:
     x, scale = _given(inputs[0]), _given(inputs[1])
     zero = inputs[2] if len(inputs) > 2 else None
@@ -317,5 +336,9 @@ _OPERATORS: dict[str, Operator] = {
     "ReduceMax": _reduce(np.max),
     "ReduceMin": _reduce(np.min),
     "ReduceMean": _reduce(np.mean),
+    "ReduceL1": _summed(np.abs, lambda x: x),
+    "ReduceL2": _summed(np.square, np.sqrt),
+    "ReduceSumSquare": _summed(np.square, lambda x: x),
+    "BatchNormalization": _batch_normalization,
     "QuantizeLinear": _quantize,
 }

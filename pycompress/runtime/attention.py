@@ -9,7 +9,7 @@ Where q, k and v are parts of one value, [B, S, 3 H D] -> Split -> Reshape, the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,10 +17,11 @@ from pycompress.graph.ir import Graph, Node, Value
 from pycompress.runtime.moves import NATIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 _HEADS_FIRST = [0, 2, 1, 3]
 _KEYS_LAST = [0, 2, 3, 1]
+_LAST_TWO = [0, 1, 3, 2]
 
 
 def fuse_attention(graph: Graph) -> Graph:
@@ -29,52 +30,146 @@ def fuse_attention(graph: Graph) -> Graph:
     Notes
     -----
     softmax(alpha * Q K' + mask) V, in float32. What stands between must not be read by others.
+    Operands may lie as [batch, heads, rows, depth], too, and several heads of Q may share one of K
+    and V.
     """
-    readers = graph.consumers()
-    outputs = set(graph.outputs)
-    nodes = []
-    for node in graph.nodes:
-        found = _attention(node, readers, outputs) if node.is_op("Transpose") else None
-        nodes.append(found or node)
-    graph.nodes = nodes
+    search = _Search(graph)
+    found = [(node, search.attention(node)) for node in graph.nodes if node.op == "MatMul"]
+    made = {id(last): node for _, pair in found if pair is not None for last, node in [pair]}
+    graph.nodes = [made.get(id(node), node) for node in graph.nodes]
     graph.prune()
     return graph
 
 
-def _attention(
-    last: Node, readers: Mapping[Value, Sequence[Node]], outputs: set[Value]
-) -> Node | None:
-    """Return the attention whose result `last` transposes, or None."""
+class _Operand(NamedTuple):
+    """Q, K, V or the result: [batch, rows, heads, depth], or with the heads first."""
 
-    def inner(value: Value | None) -> Node | None:
+    value: Value
+    heads_first: bool
+
+
+class _Search:
+    """Looks for attention in a graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.readers = graph.consumers()
+        self.outputs = set(graph.outputs)
+
+    def inner(self, value: Value | None) -> Node | None:
         """Return what computes a value that nobody else reads."""
-        alone = value is not None and value not in outputs and len(readers.get(value, ())) == 1
+        alone = value is not None and value not in self.outputs and len(self.readers[value]) == 1
         return value.producer if value is not None and alone else None
 
-    product = inner(last.inputs[0]) if _moves(last, _HEADS_FIRST) else None
-    if product is None or product.op != "MatMul" or not _is_plain(product):
+    def attention(self, product: Node) -> tuple[Node, Node] | None:
+        """Return the last node of what a product with V ends, and the attention to replace it."""
+        if not _is_plain(product):
+            return None
+        softmax, guarded = self._softmax(product.inputs[0])
+        if softmax is None or softmax.attrs.get("axis", -1) not in {-1, 3}:
+            return None
+        scores, mask = self.inner(softmax.inputs[0]), None
+        if scores is not None and scores.is_op("Add"):
+            scores, mask = _masked(scores, self.inner)
+        if scores is None or scores.op != "MatMul" or scores.attrs.get("trans_a"):
+            return None
+        q, v = _operand(scores.inputs[0]), _operand(product.inputs[1])
+        k = _operand(scores.inputs[1], turned=not scores.attrs.get("trans_b"))
+        if q is None or k is None or v is None:
+            return None
+        if any(part.value.dtype != np.float32 for part in (q, k, v)) or not _fit(q, k, v):
+            return None
+        last, first = self._last(product)
+        attrs: dict[str, Any] = {"alpha": float(scores.attrs.get("alpha", 1.0))}
+        if guarded:
+            attrs["nan_to_zero"] = 1
+        whole = _parts_of((q.value, k.value, v.value))
+        if whole is not None and not any(part.heads_first for part in (q, k, v)):
+            source, attrs = whole[0], attrs | whole[1]
+            q, k, v = (_Operand(source, heads_first=False) for _ in range(3))
+        lies = [q.heads_first, k.heads_first, v.heads_first, first]
+        if any(lies):
+            attrs["heads_first"] = [int(lie) for lie in lies]
+        inputs: list[Value | None] = [q.value, k.value, v.value, *([] if mask is None else [mask])]
+        return last, Node("attention", inputs, last.outputs, attrs, NATIVE, softmax.name)
+
+    def _softmax(self, value: Value | None) -> tuple[Node | None, bool]:
+        """Return the Softmax, and whether what is no number becomes 0 behind it."""
+        node = self.inner(value)
+        if node is None or not node.is_op("Where"):
+            return (node, False) if node is not None and node.is_op("Softmax") else (None, False)
+        condition, zero, weights = node.inputs
+        test = self.inner(condition)
+        if test is None or not test.is_op("IsNaN") or test.inputs[0] is not weights:
+            return None, False
+        if zero is None or not isinstance(zero.const, np.ndarray) or zero.const.any():
+            return None, False
+        softmax = None if weights is None else weights.producer
+        if weights is None or softmax is None or not softmax.is_op("Softmax"):
+            return None, False
+        alone = weights not in self.outputs and set(self.readers[weights]) == {test, node}
+        return (softmax, True) if alone and zero.const.size == 1 else (None, False)
+
+    def _last(self, product: Node) -> tuple[Node, bool]:
+        """Return the node whose result the attention gives, and whether heads come first there."""
+        out = product.output
+        after = self.readers.get(out, ())
+        if out not in self.outputs and len(after) == 1 and _moves(after[0], _HEADS_FIRST):
+            return after[0], False
+        return product, True
+
+
+def _operand(value: Value | None, *, turned: bool = False) -> _Operand | None:
+    """Return where Q, K or V lies, looking through transposes; `turned`: it is K'."""
+    if turned:
+        before = _moved(value, _KEYS_LAST)
+        if before is not None:
+            return _Operand(before, heads_first=False)
+        value = _moved(value, _LAST_TWO)
+    if value is None:
         return None
-    softmax, v = inner(product.inputs[0]), _moved(product.inputs[1], _HEADS_FIRST)
-    if softmax is None or v is None or not softmax.is_op("Softmax"):
-        return None
-    if softmax.attrs.get("axis", -1) not in {-1, 3}:
-        return None
-    scores, mask = inner(softmax.inputs[0]), None
-    if scores is not None and scores.is_op("Add"):
-        scores, mask = _masked(scores, inner)
-    if scores is None or scores.op != "MatMul" or scores.attrs.get("trans_a"):
-        return None
-    turned = _HEADS_FIRST if scores.attrs.get("trans_b") else _KEYS_LAST
-    q, k = _moved(scores.inputs[0], _HEADS_FIRST), _moved(scores.inputs[1], turned)
-    if q is None or k is None or any(v.dtype != np.float32 for v in (q, k, v)):
-        return None
-    attrs: dict[str, Any] = {"alpha": float(scores.attrs.get("alpha", 1.0))}
-    whole = _parts_of((q, k, v))
-    if whole is not None:
-        source, attrs = whole[0], attrs | whole[1]
-        q = k = v = source
-    inputs: list[Value | None] = [q, k, v, *([] if mask is None else [mask])]
-    return Node("attention", inputs, last.outputs, attrs, NATIVE, softmax.name)
+    value = _shared(value)
+    before = _moved(value, _HEADS_FIRST)
+    return _Operand(value, heads_first=True) if before is None else _Operand(before, False)
+
+
+def _shared(value: Value) -> Value:
+    """Return the fewer heads that an Unsqueeze, an Expand and a Reshape repeat, or the value."""
+    shape, nodes, source = value.shape, [], value
+    for op in ("Reshape", "Expand", "Unsqueeze"):
+        node = source.producer
+        if node is None or not node.is_op(op) or node.inputs[0] is None:
+            return value
+        nodes.append(node)
+        source = node.inputs[0]
+    few, many = source.shape, nodes[1].output.shape
+    if few is None or many is None or shape is None or len(few) != 4 or len(many) != 5:
+        return value
+    heads, times = many[1:3]
+    if not isinstance(heads, int) or not isinstance(times, int) or None in (*few, *shape):
+        return value
+    repeated = many == (*few[:2], times, *few[2:]) and shape == (few[0], heads * times, *few[2:])
+    return source if repeated else value
+
+
+def _fit(q: _Operand, k: _Operand, v: _Operand) -> bool:
+    """Tell whether batch and heads are the same, or only the perms of transposes are known."""
+    if not any(part.heads_first for part in (q, k, v)) and None in (
+        q.value.shape,
+        k.value.shape,
+        v.value.shape,
+    ):
+        return True
+    sizes = []
+    for part in (q, k, v):
+        shape = part.value.shape
+        if shape is None or len(shape) != 4:
+            return False
+        sizes.append((shape[0], shape[1 if part.heads_first else 2]))
+    (batch, heads), (k_batch, k_heads), (v_batch, v_heads) = sizes
+    if (batch, batch) != (k_batch, v_batch) or k_heads != v_heads:
+        return False
+    grouped = isinstance(heads, int) and isinstance(k_heads, int) and heads % k_heads == 0
+    return heads == k_heads or grouped
 
 
 def _parts_of(values: Sequence[Value]) -> tuple[Value, dict[str, Any]] | None:

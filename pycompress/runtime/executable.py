@@ -21,6 +21,7 @@ from pycompress.runtime.functions import write_out
 from pycompress.runtime.fuse import fuse
 from pycompress.runtime.gain import fold_gains
 from pycompress.runtime.handover import hand_over
+from pycompress.runtime.heads import part_heads
 from pycompress.runtime.layout import to_channels_last
 from pycompress.runtime.lower import Builder
 from pycompress.runtime.narrow import widen_narrow
@@ -52,7 +53,8 @@ def prepare(graph: Graph) -> Graph:
     graph = _use(take_roundings(graph), (write_products, "Einsum"))
     graph = _use(graph, (fold_gains, "Mul Add"), (sink, "Concat Resize"), (absorb, _Q))
     infer(graph)
-    graph = _use(graph, (fuse, "MatMul Gemm"), (fuse_attention, "Softmax"))
+    graph = _use(graph, (fuse, "MatMul Gemm"))
+    graph = _use(graph, (part_heads, "Softmax"), (fuse_attention, "Softmax"))
     infer(graph)
     return _use(to_channels_last(graph, refusal), (hand_over, "linear"))
 

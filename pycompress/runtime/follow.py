@@ -18,7 +18,9 @@ from pycompress.runtime.permute import axes_through, integers, is_identity, with
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pycompress.graph.ir import Shape
     from pycompress.runtime.layout import Form, Layout
+    from pycompress.runtime.permute import Perm
 
     Rule = Callable[[Layout, Node, Form], bool]
 
@@ -209,17 +211,65 @@ def _batch_norm(layout: Layout, node: Node, lead: Form) -> bool:
 
 
 def _reshape(layout: Layout, node: Node, lead: Form) -> bool:
-    """Let (N, C, spatial...) -> (N, C, all of it) join the spatial axes where they lie."""
-    x, rank = node.inputs[0], len(lead.perm)
-    before, after = None if x is None else x.shape, node.output.shape
-    joins = before is not None and after is not None and len(after) == 3 and before[:2] == after[:2]
-    if not joins or before is None or lead.perm != (0, rank - 1, *range(1, rank - 1)):
+    """Let a Reshape that leaves the axes in their order take place where they lie."""
+    x, after = node.inputs[0], node.output.shape
+    before = None if x is None else x.shape
+    if before is None or after is None or len(before) != len(lead.perm) or before[0] is None:
         return False
-    if before[0] is None or not isinstance(before[1], int):
+    return any(
+        reshape(layout, node, lead, before, after)
+        for reshape in (_join_pixels, _part_channels, _join_channels)
+    )
+
+
+def _join_pixels(layout: Layout, node: Node, lead: Form, before: Shape, after: Shape) -> bool:
+    """(N, C, spatial...) -> (N, C, all of it)."""
+    channels = before[1]
+    if len(after) != 3 or before[:2] != after[:2] or not isinstance(channels, int):
         return False
-    target = integers([0, -1, before[1]], f"{node.output.name}_shape")
+    if lead.perm != _channels_last(len(before)):
+        return False
+    target = integers([0, -1, channels], f"{node.output.name}_shape")
     layout.define(node, [lead.of, target], {}, (0, 2, 1), sticky=lead.sticky)
     return True
+
+
+def _part_channels(layout: Layout, node: Node, lead: Form, before: Shape, after: Shape) -> bool:
+    """(N, C, spatial...) -> (N, groups, channels, spatial...)."""
+    rank = len(before)
+    if after[:1] + after[3:] != before[:1] + before[2:] or len(after) != rank + 1:
+        return False
+    sizes = [size for size in after[1:3] if isinstance(size, int)]
+    if lead.perm != _channels_last(rank) or len(sizes) != 2:
+        return False
+    target = integers([*[0] * (rank - 1), *sizes], f"{node.output.name}_shape")
+    layout.define(node, [lead.of, target], {}, _parted_last(rank + 1), sticky=lead.sticky)
+    return True
+
+
+def _join_channels(layout: Layout, node: Node, lead: Form, before: Shape, after: Shape) -> bool:
+    """(N, groups, channels, spatial...) -> (N, C, spatial...), in whichever order both lie."""
+    rank, perm = len(before), lead.perm
+    if after[:1] + after[2:] != before[:1] + before[3:] or len(after) != rank - 1 or rank < 4:
+        return False
+    last, x = _parted_last(rank), node.inputs[0]
+    where_it_lies = (perm[0], *perm[3:]) == (last[0], *last[3:])
+    if x is None or not where_it_lies or not isinstance(after[1], int):
+        return False
+    target = integers([*[0] * (rank - 2), after[1]], f"{node.output.name}_shape")
+    inputs: list[Value | None] = [layout.seen_through(x, last), target]
+    layout.define(node, inputs, {}, _channels_last(rank - 1), sticky=lead.sticky)
+    return True
+
+
+def _channels_last(rank: int) -> Perm:
+    """Return the permutation from (N, spatial..., C) to (N, C, spatial...)."""
+    return (0, rank - 1, *range(1, rank - 1))
+
+
+def _parted_last(rank: int) -> Perm:
+    """Return that from (N, spatial..., groups, channels) to (N, groups, channels, spatial...)."""
+    return (0, rank - 2, rank - 1, *range(1, rank - 2))
 
 
 def _matmul(layout: Layout, node: Node, _: Form) -> bool:

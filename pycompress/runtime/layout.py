@@ -156,6 +156,25 @@ class Layout:
         self.ranks[out] = count + (0 if rank is None else rank)
         return self.emit(Node("Unsqueeze", [value, axes], [out], name=out.name))
 
+    def _repeated(self, value: Value, times: int, rank: int) -> Value:
+        """Return `value` with each element of its last axis so many times."""
+        stem = f"{value.name}_times{times}"
+        column = Value(f"{stem}_column", value.dtype)
+        wide = Value(f"{stem}_wide", value.dtype)
+        out = Value(stem, value.dtype)
+        self.ranks[out] = rank
+        axis, shape, target = (
+            permute.integers(numbers, f"{stem}_{name}")
+            for name, numbers in (
+                ("axis", [-1]),
+                ("shape", [*[1] * rank, times]),
+                ("target", [*[0] * (rank - 1), -1]),
+            )
+        )
+        self.emit(Node("Unsqueeze", [value, axis], [column], name=column.name))
+        self.emit(Node("Expand", [column, shape], [wide], name=wide.name))
+        return self.emit(Node("Reshape", [wide, target], [out], name=stem))
+
     def emit(self, node: Node) -> Value:
         """Append a node; return its first output."""
         self.nodes.append(node)
@@ -207,8 +226,12 @@ class Layout:
         others = node.inputs[1:]
         if not node.domain:  # presets have constants there, and a residual
             others = [None if v is None else self.plain(v) for v in others]
-        inputs: list[Value | None] = [self.seen_through(x, perm), *others]
         attrs = dict(node.attrs)
+        moved, times = self.seen_through(x, perm), _filters_to_a_channel(node, weight)
+        if times > 1:
+            moved = self._repeated(moved, times, rank)
+            attrs["group"] *= times
+        inputs: list[Value | None] = [moved, *others]
         if node.op == "Resize":
             attrs["axes"] = permute.axes_through(attrs.get("axes"), perm)
         elif node.op == "conv" and len(inputs) > 3 and inputs[3] is not None:
@@ -262,3 +285,16 @@ class Layout:
             rank = rank_of_result(node, [None if v is None else self.rank(v) for v in node.inputs])
             if rank is not None:
                 self.ranks[out] = rank
+
+
+def _filters_to_a_channel(node: Node, weight: Value | None) -> int:
+    """Return how many filters each channel has, in a convolution that mixes no channels.
+
+    With more than one (MobileNet's depth multiplier) it is a depthwise convolution of channels that
+    are repeated.
+    """
+    groups = node.attrs.get("group", 1)
+    if node.op != "conv" or weight is None or weight.const is None or groups == 1:
+        return 1
+    filters, channels = weight.const.shape[:2]
+    return int(filters // groups) if channels == 1 else 1

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 _DROPPED = {
     "Cast": ("saturate", "round_mode"),
     "MaxPool": ("storage_order",),
-    "Reshape": ("allowzero",),
     "linear": ("float_elsewhere",),
     "BatchNormalization": ("momentum", "spatial", "training_mode"),
 }

@@ -71,8 +71,6 @@ def refusal(node: Node) -> str | None:
         return f"its kernel reads float32 and float64, found {first}"
     if node.op in _NOT_BOOL and first == np.bool_:
         return "its kernel does not read bool"
-    if node.op == "Reshape" and node.attrs.get("allowzero"):
-        return "allowzero has no kernel"
     return Builder(threads=1).try_alone(node) if node.op in _PICKY else None
 
 

@@ -27,6 +27,11 @@ CASES = {
     **{op: [((F, F[0], F[:, :1]), {})] for op in ("Min", "Max", "Sum")},
     **{op: [((B, ~B), {})] for op in ("And", "Or", "Xor")},
     **{op: [((N, N[0]), {})] for op in COMPARISONS.split()},
+    **{op: [((F, i64(1)), {}), ((F,), {"keepdims": 0})] for op in ("ReduceL1", "ReduceL2")},
+    "ReduceSumSquare": [((F, i64(0)), {"keepdims": 0})],
+    "BatchNormalization": [
+        ((np.stack([F, -F]), F[0, :2], F[1, :2], F[0, 1:], POSITIVE[1, :2]), {"epsilon": 0.01})
+    ],
     "MatMul": [((F, POSITIVE.T), {}), ((N, N.T), {}), ((F, F[0]), {})],
     "Not": [((B,), {})],
     "Mod": [((N, i64(3)), {}), ((F, np.float32(2)), {"fmod": 1})],

@@ -74,6 +74,50 @@ def test_a_weight_of_one_reader_is_transposed():
     assert ops(simplified(m)) == ["MatMul"]
 
 
+def standardized(m, weight):
+    """A weight less its mean by its deviation, as scaled convolutions have it."""
+    rows = m.node("Reshape", weight, m.const(np.int64([1, 256, -1])))
+    axes = {"axes": [0, 2]}
+    mean, flat = m.node("ReduceMean", rows, keepdims=1, **axes), {"keepdims": 0, **axes}
+    centred = m.node("Sub", rows, mean)
+    variance = m.node("ReduceMean", m.node("Mul", centred, centred), **flat)
+    parts = [m.const(np.ones(256, np.float32)), m.const(np.zeros(256, np.float32))]
+    mean = m.node("ReduceMean", rows, **flat)
+    scaled = m.node("BatchNormalization", rows, *parts, mean, variance)
+    return m.node("Reshape", scaled, m.const(np.int64([256, 32, 3, 3])))
+
+
+def normed(m, weight):
+    """A direction and its length (`torch.nn.utils.weight_norm`)."""
+    length = m.node("ReduceL2", weight, axes=[1, 2, 3], keepdims=1)
+    return m.node("Mul", weight, m.node("Div", m.const(m.random(256, 1, 1, 1)), length))
+
+
+def reordered(m, weight):
+    """Parts in another order, as exporters put the gates of an LSTM."""
+    at = [m.const(np.int64([i])) for i in (0, 64, 160, 256)]
+    parts = [m.node("Slice", weight, a, b, at[0]) for a, b in zip(at, at[1:], strict=False)]
+    return m.node("Concat", parts[2], parts[0], parts[1], axis=0)
+
+
+@pytest.mark.parametrize("computed", [standardized, normed, reordered])
+def test_a_weight_that_the_model_computes_from_one_of_its_size_is_a_constant(computed):
+    m = Model()
+    weight = m.weights(256, 32, 3, 3)  # larger than what is folded in any case
+    m.output(m.node("Conv", m.input("x", [1, 32, 5, 5]), computed(m, weight)))
+    simple = simplified(m)
+    assert ops(simple) == ["Conv"]
+    assert simple.nodes[0].inputs[1].const.nbytes == 256 * 32 * 9 * 4
+
+
+def test_parts_of_a_weight_that_is_read_whole_are_not_put_together():
+    m = Model()
+    weight = m.weights(256, 32, 3, 3)
+    x = m.input("x", [1, 32, 5, 5])
+    m.output(m.node("Conv", x, reordered(m, weight)), m.node("Conv", x, weight))
+    assert ops(simplified(m)).count("Slice") == 3
+
+
 def test_integers_are_not_turned_into_floats():
     m = Model()
     w = m.node("DequantizeLinear", m.const(np.ones((9, 9), np.int8)), m.number(0.5))

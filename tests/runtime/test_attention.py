@@ -81,9 +81,41 @@ def test_columns_of_one_value(order):
         np.testing.assert_allclose(y, attention(*parts, alpha=0.3), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("lies", [(1, 1, 1, 1), (1, 0, 0, 0), (0, 1, 0, 1), (0, 0, 1, 0)])
+def test_heads_may_come_first_and_share_keys(lies):
+    batch, rows, keys, heads, shared, depth, width = 2, 17, 29, 6, 3, 5, 7
+    q, mask = f32(batch, rows, heads, depth), f32(batch, 1, rows, keys)
+    k, v = f32(batch, keys, heads // shared, depth), f32(batch, keys, heads // shared, width)
+    parts = [
+        np.ascontiguousarray(x.swapaxes(1, 2)) if lie else x
+        for x, lie in zip((q, k, v), lies, strict=False)
+    ]
+    for threads in (1, 3):
+        attrs = {"alpha": 0.3, "heads_first": list(lies)}
+        (y,) = run("attention", [*parts, mask], attrs, threads=threads)
+        wanted = attention(q, k.repeat(shared, 2), v.repeat(shared, 2), mask, 0.3)
+        np.testing.assert_allclose(y.swapaxes(1, 2) if lies[3] else y, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("isa")
+def test_rows_whose_keys_are_all_masked():
+    q, k, v = f32(1, 14, 2, 4), f32(1, 9, 2, 4), f32(1, 9, 2, 3)
+    mask = np.zeros((1, 1, 14, 9), np.float32)
+    mask[:, :, 3], mask[:, :, 13] = -np.inf, -np.inf
+    (y,) = run("attention", [q, k, v, mask], {"nan_to_zero": 1})
+    kept = [row for row in range(14) if row not in (3, 13)]
+    np.testing.assert_array_equal(y[:, [3, 13]], 0)
+    np.testing.assert_allclose(y[:, kept], attention(q, k, v)[:, kept], rtol=1e-4, atol=1e-5)
+    (y,) = run("attention", [q, k, v, mask])
+    assert np.isnan(y[:, [3, 13]]).all()
+    assert not np.isnan(y[:, kept]).any()
+
+
 @pytest.mark.parametrize(
     ("attrs", "said"),
     [
+        ({"heads_first": [1, 1]}, "must have 4 values"),
         (
             {"heads": 2, "depth": 3, "offsets": [0, 6, 9]},
             r"V\) has shape \[1, 4, 14\], wanted .* 15",
@@ -169,3 +201,106 @@ def test_weights_that_are_read_elsewhere_stay():
     session = InferenceSession(m.proto())
     assert_close(session.run(None, feeds), reference(m.proto(), feeds))
     assert "attention" not in operators(session, feeds)
+
+
+def exported(m, *, whole="slice", guarded=False, shared=1, mask=None, turn=True):
+    """scaled_dot_product_attention as torch.onnx (dynamo) writes it."""
+    rows, heads, depth = 9, 4, 8
+    width = heads * depth
+    x = m.input("x", [1, rows, 24])
+    few = heads // shared
+
+    def part(columns):
+        return m.node("Add", m.node("MatMul", x, m.weights(24, columns)), m.weights(columns))
+
+    if whole:
+        sizes = m.const(np.array([1, rows, 3, heads, depth]))
+        y = m.node("Reshape", part(3 * width), sizes, allowzero=1)
+        y = m.node("Transpose", y, perm=[2, 0, 3, 1, 4])
+        zero = m.const(np.array([0]))
+        if whole == "slice":
+            at = [m.const(np.array([i])) for i in range(4)]
+            places = [m.node("Slice", y, at[i], at[i + 1], zero) for i in range(3)]
+        elif whole == "split":
+            places = m.node("Split", y, outputs=3, axis=0, num_outputs=3)
+        if whole == "gather":
+            q, k, v = (m.node("Gather", y, m.const(np.array(i)), axis=0) for i in range(3))
+        else:
+            q, k, v = (m.node("Squeeze", place, zero) for place in places)
+    else:
+
+        def apart(columns, count):
+            y = m.node("Reshape", part(columns), m.const(np.array([1, rows, count, depth])))
+            return m.node("Transpose", y, perm=HEADS)
+
+        q, k, v = apart(width, heads), apart(few * depth, few), apart(few * depth, few)
+        if turn:  # as with rotary positions: not a Transpose itself
+            q, k = m.node("Sigmoid", q), m.node("Sigmoid", k)
+    if shared > 1:
+
+        def repeat(y):
+            y = m.node("Unsqueeze", y, m.const(np.array([2])))
+            y = m.node("Expand", y, m.const(np.array([1, few, shared, rows, depth])))
+            return m.node("Reshape", y, m.const(np.array([1, heads, rows, depth])))
+
+        k, v = repeat(k), repeat(v)
+    k = m.node("Reshape", k, m.const(np.array([-1, rows, depth])))
+    k = m.node("Transpose", k, perm=[0, 2, 1])
+    k = m.node("Reshape", k, m.const(np.array([1, heads, depth, rows])))
+    root = m.const(np.float32(0.6))
+    scores = m.node("MatMul", m.node("Mul", q, root), m.node("Mul", k, root))
+    scores = scores if mask is None else m.node("Add", scores, m.const(mask))
+    weights = m.node("Softmax", scores, axis=-1)
+    if guarded:
+        weights = m.node("Where", m.node("IsNaN", weights), m.const(np.float32(0)), weights)
+    y = m.node("Transpose", m.node("MatMul", weights, v), perm=HEADS)
+    m.output(m.node("Reshape", y, m.const(np.array([1, rows, width])), allowzero=1))
+    return {"x": f32(1, rows, 24)}
+
+
+MASK = np.where(np.tri(9, dtype=bool), np.float32(0), np.float32(-np.inf))
+MASK[4] = -np.inf
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"whole": "slice"},
+        {"whole": "gather"},
+        {"whole": "split", "guarded": True, "mask": MASK},
+        {"whole": "", "turn": False},
+        {"whole": "", "guarded": True, "mask": MASK},
+        {"whole": "", "shared": 2},
+        {"whole": "", "shared": 4, "turn": False, "guarded": True},
+    ],
+    ids=str,
+)
+def test_what_torch_exports_is_one_operator(form):
+    m = Model()
+    feeds = exported(m, **form)
+    session = InferenceSession(m.proto())
+    assert_close(session.run(None, feeds), reference(m.proto(), feeds))
+    found = operators(session, feeds)
+    assert found.count("attention") == 1
+    assert not {"Softmax", "MatMul", "IsNaN", "Where", "Expand", "Slice", "Gather"} & set(found)
+
+
+def test_operands_that_broadcast_are_left():
+    m = Model()
+    q, k = m.input("q", [2, 3, 5, 4]), m.input("k", [1, 3, 7, 4])
+    scores = m.node("MatMul", q, m.node("Transpose", k, perm=[0, 1, 3, 2]))
+    m.output(m.node("MatMul", m.node("Softmax", scores, axis=-1), m.input("v", [2, 1, 7, 6])))
+    feeds = {"q": f32(2, 3, 5, 4), "k": f32(1, 3, 7, 4), "v": f32(2, 1, 7, 6)}
+    session = InferenceSession(m.proto())
+    assert_close(session.run(None, feeds), reference(m.proto(), feeds))
+    assert "attention" not in operators(session, feeds)
+
+
+def test_places_that_are_read_otherwise_stay():
+    m = Model()
+    feeds = exported(m)
+    wide = next(n.output[0] for n in m.nodes if n.op_type == "Transpose")
+    m.output(m.node("ReduceSum", wide, keepdims=0))
+    session = InferenceSession(m.proto())
+    assert_close(session.run(None, feeds), reference(m.proto(), feeds))
+    assert operators(session, feeds).count("attention") == 1

@@ -1,8 +1,12 @@
 // attention: softmax(alpha * Q K' + mask) V for every batch and head, in blocks of rows whose
-// scores stay in cache. Q, K and V are read where they lie, [batch, rows, heads, depth], and so is
-// the result written: nothing is transposed in memory. With `heads` they are columns of wider rows,
-// [batch, rows, columns], from `offsets` on: what a layer gives that computes all three.
+// scores stay in cache. Q, K and V are read where they lie, [batch, rows, heads, depth], or
+// [batch, heads, rows, depth] where `heads_first` says so, and so is the result written: nothing is
+// transposed in memory. With `heads` they are columns of wider rows, [batch, rows, columns], from
+// `offsets` on: what a layer gives that computes all three. K and V may have fewer heads than Q,
+// each of which then serves as many neighbours (grouped queries). With `nan_to_zero` a row of
+// weights that are no numbers counts as zeros: what a row gives whose keys are all masked by -inf.
 #include <algorithm>
+#include <cmath>
 
 #include "engine/arena.h"
 #include "engine/ops/ops.h"
@@ -18,7 +22,10 @@ constexpr int64_t kScoreBytes = 128 * 1024;
 struct AttentionState final : OpState {
   int64_t batch = 0, rows = 0, heads = 0, depth = 0;  // of Q
   int64_t keys = 0, width = 0;                        // rows of K and V, depth of V
-  int64_t step[3] = {};                               // from row to row of Q, K and V
+  int64_t shared = 1;                                 // heads of Q to one of K and V
+  int64_t batch_step[4] = {};                         // of Q, K, V and the result, in elements:
+  int64_t head_step[4] = {};                          // from batch to batch, head to head
+  int64_t step[4] = {};                               // and row to row
   int64_t block = 0;                                  // rows of Q at a time
   int64_t mask_strides[4] = {};                       // in elements: batch, head, row, key
   int64_t ld = 0;                                     // of the scores: whole lines
@@ -32,7 +39,11 @@ class Attention final : public Op {
       : alpha_(node.number("alpha", 1.0f)),
         heads_(node.integer("heads", 0)),
         depth_(node.integer("depth", 0)),
-        offsets_(node.integers("offsets")) {
+        offsets_(node.integers("offsets")),
+        heads_first_(node.integers("heads_first")),
+        nan_to_zero_(node.flag("nan_to_zero", false)) {
+    if (heads_first_.empty()) heads_first_.assign(4, 0);
+    if (heads_first_.size() != 4) fail("attribute 'heads_first' must have 4 values");
     if (heads_ == 0) offsets_.assign(3, 0);
     if (heads_ < 0 || (heads_ > 0 && depth_ < 1))
       fail("attributes 'heads' and 'depth' must be positive");
@@ -43,8 +54,8 @@ class Attention final : public Op {
     const Shape q = heads_of(plan, 0, "Q");
     const Shape k = heads_of(plan, 1, "K");
     const Shape v = heads_of(plan, 2, "V");
-    if (k[0] != q[0] || k[2] != q[2] || k[3] != q[3] || v[0] != q[0] || v[1] != k[1] ||
-        v[2] != q[2]) {
+    const bool grouped = k[2] == q[2] || (k[2] > 0 && q[2] % k[2] == 0);
+    if (k[0] != q[0] || !grouped || k[3] != q[3] || v[0] != q[0] || v[1] != k[1] || v[2] != k[2]) {
       fail("shapes " + q.str() + ", " + k.str() + " and " + v.str() + " of Q, K and V do not fit");
     }
     auto state = std::make_unique<AttentionState>();
@@ -54,7 +65,9 @@ class Attention final : public Op {
     state->depth = q[3];
     state->keys = k[1];
     state->width = v[3];
-    for (int i = 0; i < 3; ++i) state->step[i] = columns_of(plan.shape(i));
+    state->shared = k[2] > 0 ? q[2] / k[2] : 1;
+    const Shape parts[4] = {q, k, v, Shape{q[0], q[1], q[2], v[3]}};
+    for (int i = 0; i < 4; ++i) place(parts[i], i, i < 3 ? &plan.shape(i) : nullptr, state.get());
     state->scale.assign(static_cast<size_t>(state->keys), alpha_);
     if (plan.has(3)) place_mask(plan, state.get());
     state->ld = round_up(std::max<int64_t>(1, state->keys), 16);
@@ -63,7 +76,8 @@ class Attention final : public Op {
         std::clamp<int64_t>(kScoreBytes / row_bytes / 12 * 12, 12, std::max<int64_t>(12, q[1]));
     state->scores_bytes = padded_size(static_cast<size_t>(state->block * row_bytes));
     plan.scratch(state->scores_bytes * static_cast<size_t>(plan.threads()));
-    plan.output(0, DType::f32, Shape{q[0], q[1], q[2], v[3]});
+    plan.output(0, DType::f32,
+                heads_first_[3] ? Shape{q[0], q[2], q[1], v[3]} : Shape{q[0], q[1], q[2], v[3]});
     return state;
   }
 
@@ -83,9 +97,16 @@ class Attention final : public Op {
   }
 
  private:
-  static int64_t columns_of(const Shape& shape) { return shape.product(2, shape.rank()); }
+  // Where the rows of operand `i` lie; `given` is what an input was given as.
+  void place(const Shape& part, int i, const Shape* given, AttentionState* state) const {
+    const bool first = heads_first_[static_cast<size_t>(i)] != 0;
+    const bool columns = given != nullptr && heads_ != 0;
+    state->step[i] = first ? part[3] : columns ? (*given)[2] : part[2] * part[3];
+    state->head_step[i] = first ? part[1] * part[3] : part[3];
+    state->batch_step[i] = first ? part[2] * part[1] * part[3] : part[1] * state->step[i];
+  }
 
-  // The shape of an input with its heads apart.
+  // The shape of an input with its heads apart, [batch, rows, heads, depth].
   Shape heads_of(const PlanContext& plan, int i, const char* name) const {
     plan.need_dtype(i, DType::f32, name);
     const Shape& given = plan.shape(i);
@@ -94,8 +115,10 @@ class Attention final : public Op {
       fail("input " + str(i) + " (" + name + ") has shape " + given.str() + ", wanted " + wanted);
     };
     if (heads_ == 0) {
-      if (given.rank() != 4) wrong("[batch, rows, heads, depth]");
-      return given;
+      const bool first = heads_first_[static_cast<size_t>(i)] != 0;
+      if (given.rank() != 4)
+        wrong(first ? "[batch, heads, rows, depth]" : "[batch, rows, heads, depth]");
+      return first ? Shape{given[0], given[2], given[1], given[3]} : given;
     }
     if (given.rank() != 3 || offset < 0 || offset > given[2] - heads_ * depth_)
       wrong("[batch, rows, " + str(offset + heads_ * depth_) + " or more]");
@@ -116,17 +139,18 @@ class Attention final : public Op {
     const auto& state = run.state<AttentionState>();
     const int64_t batch = index / state.heads;
     const int64_t head = index % state.heads;
-    const int64_t y_step = state.heads * state.width;
-    const auto part = [&](int i, int64_t rows, int64_t columns) {
-      return run.input(i).as<float>() + batch * rows * state.step[i] +
-             offsets_[static_cast<size_t>(i)] + head * columns;
+    const auto at = [&](int i, int64_t of) {
+      return batch * state.batch_step[i] + of * state.head_step[i];
+    };
+    const auto part = [&](int i, int64_t of) {
+      return run.input(i).as<float>() + offsets_[static_cast<size_t>(i)] + at(i, of);
     };
     PackedB& keys = reusable_panels(run.set(), true, state.depth, state.keys, PanelSide::left);
     PackedB& values = reusable_panels(run.set(), true, state.keys, state.width);
-    fill_b_f32(&keys, part(1, state.keys, state.depth), 0, 1, state.step[1]);
-    fill_b_f32(&values, part(2, state.keys, state.width), 0, state.step[2], 1);
-    const float* q = part(0, state.rows, state.depth);
-    float* y = run.output(0).as<float>() + batch * state.rows * y_step + head * state.width;
+    fill_b_f32(&keys, part(1, head / state.shared), 0, 1, state.step[1]);
+    fill_b_f32(&values, part(2, head / state.shared), 0, state.step[2], 1);
+    const float* q = part(0, head);
+    float* y = run.output(0).as<float>() + at(3, head);
     auto* scores =
         reinterpret_cast<float*>(run.scratch() + static_cast<size_t>(worker) * state.scores_bytes);
     for (int64_t first = 0; first < state.rows; first += state.block) {
@@ -141,12 +165,19 @@ class Attention final : public Op {
       gemm(a, keys, rows, scaled, scores, state.ld, nullptr);
       if (!added) add_by_row(run, batch, head, first, rows, scores);
       run.set().pointwise->softmax(scores, rows, state.keys, state.ld, scores);
+      if (nan_to_zero_) clear_no_numbers(state, rows, scores);
       Epilogue plain;
       plain.out = Out::f32;
       a.data = scores;
       a.lda = state.ld;
-      gemm(a, values, rows, plain, y + first * y_step, y_step, nullptr);
+      gemm(a, values, rows, plain, y + first * state.step[3], state.step[3], nullptr);
     }
+  }
+
+  // One weight of a row is no number where its sum is none, which divides all of them.
+  static void clear_no_numbers(const AttentionState& state, int64_t rows, float* scores) {
+    for (int64_t r = 0; r < rows; ++r, scores += state.ld)
+      if (std::isnan(scores[0])) std::fill(scores, scores + state.keys, 0.0f);
   }
 
   static const float* mask_of(const RunContext& run, int64_t batch, int64_t head, int64_t first) {
@@ -183,6 +214,8 @@ class Attention final : public Op {
   int64_t heads_;  // 0: the inputs have them apart
   int64_t depth_;
   std::vector<int64_t> offsets_;
+  std::vector<int64_t> heads_first_;  // of Q, K, V and the result
+  bool nan_to_zero_;
 };
 
 }  // namespace

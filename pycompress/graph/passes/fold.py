@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,8 @@ from pycompress.graph.evaluate import can_evaluate, evaluate
 from pycompress.graph.ir import in_halves
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pycompress.graph.edit import Edit
     from pycompress.graph.ir import Graph, Node, Value
     from pycompress.graph.shapes import Shapes
@@ -18,7 +21,8 @@ _ALWAYS = 64 * 1024
 """Bytes up to which a result is kept even when the constants it comes from stay too."""
 
 _HELD = 64 * 1024 * 1024
-"""The same for a session, which would compute it in each run and writes no file."""
+"""The same for a session, which would compute it in each run and writes no file; and what may be
+held of results that are only on the way to smaller ones."""
 
 
 def fold_for_session(edit: Edit) -> None:
@@ -36,38 +40,52 @@ def fold_constants(edit: Edit, always: int = _ALWAYS) -> None:
 
     A file must not grow by it: a large result replaces its node only when constants as large go
     away with the node (Transpose of a weight does, Expand of a number or Transpose of a weight that
-    others read does not). DequantizeLinear stays, and so does a Cast of bfloat16: what they read is
-    the smaller form.
+    others read does not). What is computed from a large result may be small again: the deviation of
+    a weight is, in a convolution that standardizes its weights. DequantizeLinear stays, and so does
+    a Cast of bfloat16: what they read is the smaller form.
     """
     shapes = edit.shapes()
+    held: dict[Value, np.ndarray] = {}
     for node in edit.nodes():
-        results = _computed(edit, node, always) or _known_size(shapes, node)
+        results = _computed(edit, node, always, held) or _known_size(shapes, node)
         if results is None or not edit.owns(node) or any(map(edit.is_output, node.outputs)):
             continue
         for value, array in zip(node.outputs, results, strict=False):
             if value.dtype is None or value.dtype == array.dtype:
                 edit.make_constant(value, array)
+        for value in [v for v in held if v.producer is None or not edit.owns(v.producer)]:
+            del held[value]  # only what is gone by now needed it
 
 
-def _may_fold(node: Node) -> bool:
+def _may_fold(node: Node, held: Mapping[Value, np.ndarray] = MappingProxyType({})) -> bool:
     for value in node.inputs:
-        if value is not None and not isinstance(value.const, np.ndarray):
+        if value is not None and value not in held and not isinstance(value.const, np.ndarray):
             return False
     if not can_evaluate(node) or len(node.outputs) != 1:
         return False
     return node.op != "Cast" or not any(in_halves(v.const) for v in node.inputs if v is not None)
 
 
-def _computed(edit: Edit, node: Node, always: int) -> list[np.ndarray] | None:
-    if not _may_fold(node):
+def _computed(
+    edit: Edit, node: Node, always: int, held: dict[Value, np.ndarray]
+) -> list[np.ndarray] | None:
+    """Return the results of a node that may stay; others go into `held`, for those behind."""
+    if not _may_fold(node, held):
         return None
-    freed = sum(_freed(edit, node, v) for v in dict.fromkeys(node.inputs) if v is not None)
-    if node.op in {"Expand", "Tile", "Pad", "Gather"} and _expected(node) > max(always, freed):
+    if node.op in {"Expand", "Tile", "Pad", "Gather"}:
+        expected = _expected(node)
+        if expected > always and expected > _freed(edit, node, held):
+            return None
+    inputs = [None if v is None else held[v] if v in held else v.array() for v in node.inputs]
+    results = evaluate(node, inputs)
+    if results is None:
         return None
-    results = evaluate(node, [None if v is None else v.array() for v in node.inputs])
-    if results is None or sum(r.nbytes for r in results) > max(always, freed):
-        return None
-    return results
+    size = sum(r.nbytes for r in results)
+    if size <= always or size <= _freed(edit, node, held):
+        return results
+    if size + sum(array.nbytes for array in held.values()) <= _HELD:
+        held[node.output] = results[0]
+    return None
 
 
 def _expected(node: Node) -> int:
@@ -79,9 +97,22 @@ def _expected(node: Node) -> int:
     return int(np.prod(sizes, dtype=object)) * (value.dtype.itemsize if value.dtype else 8)
 
 
-def _freed(edit: Edit, node: Node, value: Value) -> int:
-    own = isinstance(value.const, np.ndarray) and edit.is_only_read_by(value, node)
-    return value.array().nbytes if own else 0
+def _freed(edit: Edit, node: Node, held: Mapping[Value, np.ndarray]) -> int:
+    """Return the bytes of the constants that nobody needs once `node` is one."""
+    gone = {node}
+    behind = [node]
+    constants: dict[Value, None] = {}
+    while behind:
+        for value in behind.pop(0).inputs:
+            if value is None or edit.is_output(value):
+                continue
+            maker = value.producer
+            if isinstance(value.const, np.ndarray):
+                constants[value] = None
+            elif value in held and maker is not None and gone.issuperset(edit.readers(value)):
+                gone.add(maker)
+                behind.append(maker)
+    return sum(v.array().nbytes for v in constants if gone.issuperset(edit.readers(v)))
 
 
 def _known_size(shapes: Shapes, node: Node) -> list[np.ndarray] | None:
