@@ -252,7 +252,7 @@ const std::vector<Entry>& entries() {
       {first,
        {"conv", "Conv", "conv_bf16", "ConvInteger", "conv_transpose", "MaxPool", "AveragePool",
         "GlobalMaxPool", "GlobalAveragePool", "q_global_average_pool", "InstanceNormalization",
-        "BatchNormalization"}},
+        "BatchNormalization", "group_norm"}},
       {linear, {"linear", "linear_bf16", "MatMulNBits"}},
       {reduce,
        {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",

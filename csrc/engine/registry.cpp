@@ -96,6 +96,7 @@ constexpr OpEntry kOps[] = {
     {"LayerNormalization",   make_layer_norm,          2, 3,     3},
     {"BatchNormalization",   make_batch_norm,          5, 5,     1},
     {"InstanceNormalization",make_instance_norm,       3, 3,     1},
+    {"group_norm",           make_group_norm,          3, 3,     1},
     {"Gather",               make_gather,              2, 2,     1},
     {"GatherElements",       make_gather_elements,     2, 2,     1},
     {"GatherND",             make_gather_nd,           2, 2,     1},

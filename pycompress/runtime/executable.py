@@ -25,6 +25,7 @@ from pycompress.runtime.heads import part_heads
 from pycompress.runtime.layout import to_channels_last
 from pycompress.runtime.lower import Builder
 from pycompress.runtime.narrow import widen_narrow
+from pycompress.runtime.norms import find_group_norms
 from pycompress.runtime.notices import FallbackWarning
 from pycompress.runtime.partition import Segment, partition
 from pycompress.runtime.peer import PEER, REFERENCE, PeerStep
@@ -55,6 +56,7 @@ def prepare(graph: Graph) -> Graph:
     infer(graph)
     graph = _use(graph, (fuse, "MatMul Gemm"))
     graph = _use(graph, (part_heads, "Softmax"), (fuse_attention, "Softmax"))
+    graph = _use(graph, (find_group_norms, "InstanceNormalization"))
     infer(graph)
     return _use(to_channels_last(graph, refusal), (hand_over, "linear"))
 

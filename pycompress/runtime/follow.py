@@ -210,6 +210,20 @@ def _batch_norm(layout: Layout, node: Node, lead: Form) -> bool:
     return True
 
 
+def _instance_norm(layout: Layout, node: Node, lead: Form) -> bool:
+    """Behind what leaves channels last, each channel is a group of its own."""
+    x, rank, scale = _first(layout, node, lead), len(lead.perm), node.inputs[1]
+    known = scale is not None and scale.shape is not None and len(scale.shape) == 1
+    channels = scale.shape[0] if known and scale is not None and scale.shape else None
+    if x is None or lead.perm != _channels_last(rank) or not isinstance(channels, int):
+        return False
+    attrs = {"groups": channels, "epsilon": node.attrs.get("epsilon", 1e-5)}
+    inputs = [x, *node.inputs[1:]]
+    norm = Node("group_norm", inputs, node.outputs, attrs, NATIVE, node.name)
+    layout.define(norm, inputs, attrs, lead.perm, sticky=lead.sticky)
+    return True
+
+
 def _reshape(layout: Layout, node: Node, lead: Form) -> bool:
     """Let a Reshape that leaves the axes in their order take place where they lie."""
     x, after = node.inputs[0], node.output.shape
@@ -354,6 +368,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("", "Slice"): _windowed(3, 1),
     ("", "Gather"): _gather,
     ("", "BatchNormalization"): _batch_norm,
+    ("", "InstanceNormalization"): _instance_norm,
     ("", "Reshape"): _reshape,
     ("", "Shape"): _shape,
     ("", "MatMul"): _matmul,

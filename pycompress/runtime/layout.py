@@ -34,7 +34,7 @@ BOUND = frozenset(
 
 _BOUND_PRESETS = frozenset(("conv", "conv_transpose"))
 _WEIGHTED = _BOUND_PRESETS | {"Conv", "ConvInteger"}
-_BOUND_NATIVE = frozenset(("conv", "conv_transpose", "q_global_average_pool"))
+_BOUND_NATIVE = frozenset(("conv", "conv_transpose", "q_global_average_pool", "group_norm"))
 
 
 class Form(NamedTuple):

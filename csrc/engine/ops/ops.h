@@ -105,6 +105,7 @@ OpPtr make_log_softmax(const NodeDef& node);
 OpPtr make_layer_norm(const NodeDef& node);
 OpPtr make_batch_norm(const NodeDef& node);
 OpPtr make_instance_norm(const NodeDef& node);
+OpPtr make_group_norm(const NodeDef& node);
 // gather.cpp
 OpPtr make_gather(const NodeDef& node);
 OpPtr make_gather_elements(const NodeDef& node);
