@@ -57,6 +57,14 @@ class RangesName(str, Enum):
     entropy = "entropy"
 
 
+class SwitchName(str, Enum):
+    """Values of --equalize and --smooth."""
+
+    auto = "auto"
+    on = "on"
+    off = "off"
+
+
 class BenchName(str, Enum):
     """What `bench` can time."""
 
@@ -140,6 +148,19 @@ def compress(  # noqa: PLR0917 - typer reads the options from the signature
         float,
         typer.Option(min=0.0, help="MiB that calibration may keep beside one run of the model."),
     ] = 256.0,
+    equalize: Annotated[
+        SwitchName,
+        typer.Option(
+            help="Even channels out from layer to layer, exactly: auto, where the answers come out "
+            "clearly nearer on the examples."
+        ),
+    ] = SwitchName.auto,
+    smooth: Annotated[
+        SwitchName,
+        typer.Option(
+            help="The same behind normalisations and through attention: scales move to the weights."
+        ),
+    ] = SwitchName.auto,
     as_json: Json = False,
 ) -> None:
     """Compress a model to int8 and report what was done."""
@@ -161,6 +182,8 @@ def compress(  # noqa: PLR0917 - typer reads the options from the signature
             best_effort=best_effort,
             decisions=decisions,
             memory=int(memory * 2**20),
+            equalize=equalize.value,
+            smooth=smooth.value,
         )
     from pycompress.report.text import report_view
 

@@ -106,6 +106,8 @@ def test_a_check_that_fails_is_exit_code_1(folder):
         (("compress", "@a.onnx", "@b.onnx", "--mode", "static"), "needs calibration data"),
         (("compress", "@a.onnx", "@b.onnx", "--max-drop", "0.1"), "needs calibration data"),
         (("compress", "@a.onnx", "@b.onnx", "--exclude", "nobody"), "matches no node"),
+        (("compress", "@a.onnx", "@b.onnx", "--equalize", "on"), "equalize 'on' needs calibration"),
+        (("compress", "@a.onnx", "@b.onnx", "--smooth", "on"), "smooth 'on' needs calibration"),
         (("compare", "@a.onnx", "@tokens.onnx"), "different inputs"),
         (("compare", "@a.onnx", "@text.onnx"), "text.onnx"),
         (("inspect", "@truncated.onnx"), "truncated.onnx"),

@@ -24,6 +24,7 @@ def collect(
     names: Sequence[str],
     stream: Iterable[Feed],
     moments: Mapping[str, Sequence[Moments]] | None = None,
+    histograms: dict[str, Histogram] | None = None,
 ) -> dict[str, Histogram]:
     """Return a histogram for each name over a stream of feeds, in bounded memory.
 
@@ -36,8 +37,11 @@ def collect(
         Read once; nothing of it is kept.
     moments : dict, optional
         By name: what else takes a value in.
+    histograms : dict, optional
+        Those of an earlier part of the stream: they are gone on with.
     """
-    histograms = {name: Histogram() for name in names}
+    if histograms is None:
+        histograms = {name: Histogram() for name in names}
     moments = moments or {}
 
     def take(seen: tuple[str, np.ndarray]) -> None:

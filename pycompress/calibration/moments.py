@@ -8,7 +8,7 @@ each x, whose weight is the bias.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -46,6 +46,20 @@ class Window:
     begins: tuple[int, ...]
     ends: tuple[int, ...]
     same: str
+
+
+class SecondMoments(Protocol):
+    """Second moments, wherever they come from."""
+
+    @property
+    def sums(self) -> np.ndarray:
+        """Of x x' over all rows seen, shape (groups, K + 1, K + 1), float64."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """How many rows there were."""
+        ...
 
 
 class Moments:
@@ -138,6 +152,37 @@ class Moments:
         if count <= wanted:
             return np.arange(count)
         return np.sort(self._random.choice(count, wanted, replace=False))
+
+
+class ScaledMoments:
+    """Of a layer that reads what another one reads, times powers of two: they are worked out.
+
+    Parameters
+    ----------
+    other : SecondMoments
+    channels : ndarray
+        The factor of each channel of the input.
+    """
+
+    def __init__(self, other: SecondMoments, channels: np.ndarray) -> None:
+        self._other, self._channels = other, channels
+
+    @property
+    def sums(self) -> np.ndarray:
+        """Return the second moments of all rows seen: the same as if these had been watched."""
+        sums = self._other.sums
+        groups, depth = sums.shape[0], sums.shape[1] - 1
+        # inputs of a channel stand together: the taps of a convolution, the places of a picture
+        factors = np.ones((groups, depth + 1))
+        each = groups * depth // self._channels.size
+        factors[:, :-1] = np.repeat(self._channels, each).reshape(groups, depth)
+        scaled: np.ndarray = sums * factors[:, :, None] * factors[:, None, :]
+        return scaled
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows there were."""
+        return self._other.rows
 
 
 def _groups_and_depth(node: Node, shape: Sequence[int]) -> tuple[int, int]:

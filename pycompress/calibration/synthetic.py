@@ -20,7 +20,7 @@ def random_feed(
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Return a feed that fits the declared inputs, and a sentence for each assumption.
 
-    `other` is the size of open dimensions but the leading one.
+    `other` is the size of open dimensions but the leading one, wherever its name stands.
 
     Floats are normally distributed; integers are 0 or 1, which are valid as indices, masks and
     flags alike.
@@ -33,7 +33,9 @@ def random_feed(
     rng = np.random.default_rng(seed)
     feed: dict[str, np.ndarray] = {}
     assumed: list[str] = []
-    named: dict[str, int] = {}
+    # a dimension that leads one input is the batch of the others, such as that of a state
+    leads = (value.shape[0] for value in inputs if value.shape)
+    named = {dim: LEADING for dim in leads if isinstance(dim, str)}
     for value in inputs:
         if value.dtype is None or value.shape is None:
             msg = f"input '{value.name}' declares no dtype or shape: can't make up data for it"

@@ -14,15 +14,11 @@ from pycompress.calibration import (
     feeds,
     one_blas_thread,
 )
+from pycompress.compression.judged import convert_judged
 from pycompress.compression.made_up import made_up
 from pycompress.compression.replay import convert_decided
-from pycompress.compression.search import (
-    Converted,
-    Tell,
-    Wishes,
-    convert_blind,
-    convert_judged,
-)
+from pycompress.compression.search import Converted, convert_blind
+from pycompress.compression.wishes import Switch, Tell, Wishes, check_switches
 from pycompress.convert import Bounds, Decisions, Metric, Mode, PlanError, fingerprint
 from pycompress.convert.rounding import MEMORY
 from pycompress.graph import save, simplify, to_formats, with_brief_names
@@ -32,7 +28,7 @@ from pycompress.readers import read
 from pycompress.report.ledger import Ledger, make_ledger
 from pycompress.report.page import check_report_path, write_report
 from pycompress.report.peers import has_onnxruntime
-from pycompress.report.report import Report
+from pycompress.report.report import Report, kind_of
 from pycompress.report.sizes import model_bytes
 from pycompress.report.timing import Timing, onnxruntime_loader, race, session_loader
 
@@ -62,6 +58,8 @@ def compress(
     best_effort: bool = False,
     decisions: str | Path | None = None,
     memory: int = MEMORY,
+    equalize: Switch = "auto",
+    smooth: Switch = "auto",
 ) -> Report:
     """Compress a model file to int8.
 
@@ -115,7 +113,17 @@ def compress(
     memory : int
         Bytes that calibration may keep beside one run of the model (256 MiB): the second moments of
         layers' inputs, by which weights are rounded; layers whose moments do not fit are rounded to
-        nearest. However many feeds there are, no more is kept, and the held-back ones.
+        nearest. However many feeds there are, no more is kept, but for the held-back ones and, as
+        long as `equalize` and `smooth` are weighed, up to 32 of the others.
+    equalize : "auto", "on" or "off"
+        Even the channels of activations out: what one layer computes is divided by factors, by
+        channel, and the layers that read it multiply by them. Factors are powers of two, so the
+        float answers keep their bits. "auto": with calibration, where the answers in integers come
+        out clearly nearer for that, on the examples held back as well. "on": wherever it can be
+        done and the layers themselves err less.
+    smooth : "auto", "on" or "off"
+        The same behind normalisations and through attention, as in transformers: scales move
+        from the activations to the weights.
 
     Returns
     -------
@@ -128,7 +136,7 @@ def compress(
     FeedError
         `calibration` does not fit the model.
     PlanError
-        `mode`, `max_drop`, `metric` or `exclude` can't be met.
+        `mode`, `max_drop`, `metric`, `exclude`, `equalize` or `smooth` can't be met.
     BudgetError
         The bounds can't be kept; nothing is written.
     ConversionError
@@ -160,7 +168,10 @@ def compress(
         never_slower,
         best_effort,
         memory,
+        equalize,
+        smooth,
     )
+    check_switches(wishes, calibrated=calibration is not None)
     decided = None if decisions is None else Decisions.read(decisions)
     tell(f"reading {source}")
     rewrite = to_formats(simplify(read(source)))
@@ -210,6 +221,7 @@ def compress(
         done.alternatives,
         noise,
         _decisions(source, mode, exclude, decided, done),
+        done.evened,
     )
     for page in pages:
         write_report(made, page)
@@ -237,7 +249,13 @@ def _decisions(
     """Return what was decided, for a replay."""
     calibrated = done.calibrated is not None if decided is None else decided.calibrated
     return Decisions(
-        fingerprint(source), mode, tuple(exclude), calibrated, tuple(done.plan), done.bounds_of
+        fingerprint(source),
+        mode,
+        tuple(exclude),
+        calibrated,
+        tuple(done.plan),
+        done.bounds_of,
+        done.evened,
     )
 
 
@@ -248,7 +266,7 @@ def _metric(done: Converted) -> tuple[float, float] | None:
 
 
 def _time(source: Path, target: Path, done: Converted, tell: Tell) -> tuple[list[Timing], str]:
-    """Time the float and the int8 file, in our session and in onnxruntime if installed."""
+    """Time the float and the compressed file, in our session and in onnxruntime if installed."""
     if done.held_back:
         timed, timed_on = done.held_back[:TIMED_FEEDS], "held-back feeds"
     elif done.made_up:
@@ -256,13 +274,14 @@ def _time(source: Path, target: Path, done: Converted, tell: Tell) -> tuple[list
     else:
         return [], "nothing"
     tell("timing")
+    made = kind_of(done.plan)
     entrants = {
         ("pycompress", "float"): session_loader(str(source)),
-        ("pycompress", "int8"): session_loader(str(target)),
+        ("pycompress", made): session_loader(str(target)),
     }
     if has_onnxruntime():
         entrants["onnxruntime", "float"] = onnxruntime_loader(str(source))
-        entrants["onnxruntime", "int8"] = onnxruntime_loader(str(target))
+        entrants["onnxruntime", made] = onnxruntime_loader(str(target))
     return race(entrants, timed), timed_on
 
 

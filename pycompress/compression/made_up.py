@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FEEDS = 4
 
-SIZES = (64, 1024)
+SIZES = (64, 256, 1024)
 """What is taken for an open dimension: the next one where the model does not run on the first."""
 
 

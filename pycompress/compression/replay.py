@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pycompress.calibration import Split
-from pycompress.compression.search import Converted, calibrate, errors_of
+from pycompress.compression.fit import Fit
+from pycompress.compression.search import Converted, errors_of
 from pycompress.compression.sessions import make_run
 from pycompress.convert import (
     BudgetError,
@@ -13,10 +14,12 @@ from pycompress.convert import (
     PlanError,
     WeightCache,
     apply_plan,
+    even_out,
     make_plan,
     separate_residuals,
     settle,
     verify,
+    verify_evened,
     wanted_moments,
 )
 from pycompress.report.report import Calibrated
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pycompress.calibration import Feed
-    from pycompress.compression.search import Tell, Wishes
+    from pycompress.compression.wishes import Tell, Wishes
     from pycompress.convert import Decisions, Plan
     from pycompress.graph import Graph
 
@@ -53,19 +56,28 @@ def convert_decided(
         graph, decisions.mode, calibrated=decisions.calibrated, exclude=decisions.exclude
     )
     decisions.check(path, wish)
+    graph = _evened(graph, decisions)
     plan, ranges = decisions.plan, decisions.ranges
     if stream is None:
         weights = WeightCache()
         made = apply_plan(graph, _whole(graph, decisions, weights), ranges, weights)
         verify(graph, made, plan, ranges, weights)
         note = "decisions replayed without data: weights rounded to nearest, agreement not checked"
-        return Converted(graph, made, plan, refused, notes=[note], bounds_of=dict(ranges))
+        return Converted(
+            graph,
+            made,
+            plan,
+            refused,
+            notes=[note],
+            bounds_of=dict(ranges),
+            evened=decisions.evened,
+        )
     split = Split(stream)
     tell("calibrating")
     moments = wanted_moments(graph, wish, wishes.memory) if decisions.calibrated else []
-    histograms = calibrate(graph, plan, split, moments, tell)
-    weights = WeightCache()
-    weights.round(moments)
+    fit = Fit(graph, plan, moments)
+    fit.take(split, tell)
+    weights = fit.weights()
     made = apply_plan(graph, _whole(graph, decisions, weights), ranges, weights)
     verify(graph, made, plan, ranges, weights)
     tell(f"judging on {len(split.held_back)} feeds")
@@ -85,9 +97,22 @@ def convert_decided(
         held_back=split.held_back,
         notes=["decisions replayed: nothing was tried or timed to take them"],
         errors=errors_of(graph, plan, made, split.held_back),
-        ranges=range_views(histograms, ranges),
+        ranges=range_views(fit.histograms, ranges),
         bounds_of=dict(ranges),
+        evened=decisions.evened,
     )
+
+
+def _evened(graph: Graph, decisions: Decisions) -> Graph:
+    """Return the graph with channels evened out as it was decided."""
+    powers = {place.key: place.exponents for place in decisions.evened if place.taken}
+    try:
+        evened = even_out(graph, powers)
+    except ValueError as error:
+        msg = f"decisions: {error}"
+        raise PlanError(msg) from error
+    verify_evened(graph, evened, powers)
+    return evened
 
 
 def _whole(graph: Graph, decisions: Decisions, weights: WeightCache) -> Plan:

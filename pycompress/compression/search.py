@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from pycompress.calibration import METHODS, Histogram, Split, collect, watched
-from pycompress.compression.sessions import make_run, run_to
-from pycompress.compression.ways import Way, costs, measure, shown
+from pycompress.compression.sessions import run_to
+from pycompress.compression.ways import Way, costs, measure
 from pycompress.convert import (
-    Bounds,
     Budget,
     BudgetError,
-    Judge,
     Mode,
     Plan,
     Verdict,
     WeightCache,
     apply_plan,
     by_node,
-    choose_ranges,
     make_plan,
-    observed,
-    separate_residuals,
     settle,
     signal_to_noise,
     verify,
-    wanted_moments,
     watched_sizes,
 )
-from pycompress.convert.rounding import MEMORY
 from pycompress.report.report import Calibrated
-from pycompress.report.views import Alternative, RangeView, range_views
+from pycompress.report.views import Alternative, RangeView
 
 if TYPE_CHECKING:
-    from pycompress.calibration import Feed, Moments, Range, RangeMethod
-    from pycompress.convert import Layer, Metric, NodeError, Shapes
+    from pycompress.calibration import Feed, Range
+    from pycompress.compression.wishes import Tell, Wishes
+    from pycompress.convert import Evened, NodeError, Shapes
     from pycompress.graph import Graph
-
-Tell: TypeAlias = Callable[[str], None]
-"""Told each stage of a long work as it begins."""
 
 ERROR_FEEDS = 4
 """Held-back feeds that signal to noise is measured on."""
@@ -53,34 +43,6 @@ DOUBTED = 1.5
 
 GAIN = 0.95
 """Nodes go back to float when the whole then needs no more than this share of the time."""
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the caller asks of a conversion.
-
-    Attributes
-    ----------
-    mode : "auto", "static", "dynamic", "weights", "int4" or "bf16"
-    exclude : sequence of str
-    methods : sequence of str
-        Ways of choosing ranges, of which the best is taken.
-    bounds : Bounds
-    metric : callable or None
-    never_slower : bool
-    best_effort : bool
-    memory : int
-        Bytes that calibration may keep.
-    """
-
-    mode: Mode = "auto"
-    exclude: Sequence[str] = ()
-    methods: Sequence[RangeMethod] = tuple(METHODS)
-    bounds: Bounds = field(default_factory=Bounds)
-    metric: Metric | None = None
-    never_slower: bool = True
-    best_effort: bool = False
-    memory: int = MEMORY
 
 
 @dataclass
@@ -102,8 +64,15 @@ class Converted:
     alternatives: tuple[Alternative, ...] = ()
     bounds_of: Mapping[str, Range] = field(default_factory=dict)
     """Ranges of the values in integers, by name."""
+    evened: tuple[Evened, ...] = ()
+    """Where channels were evened out, and where not."""
     made_up: list[Feed] = field(default_factory=list)
     """Inputs that stood in for real ones."""
+
+    @property
+    def exponents(self) -> dict[str, tuple[int, ...]]:
+        """Return the exponents of the factors by place, where channels were evened out."""
+        return {place.key: place.exponents for place in self.evened if place.taken}
 
 
 def convert_blind(graph: Graph, refused: tuple[tuple[str, str], ...], wishes: Wishes) -> Converted:
@@ -115,65 +84,6 @@ def convert_blind(graph: Graph, refused: tuple[tuple[str, str], ...], wishes: Wi
     verify(graph, done.graph, plan, {}, weights)
     done.notes.append("no calibration data: agreement with the float model was not checked on it")
     return done
-
-
-def convert_judged(
-    graph: Graph,
-    refused: tuple[tuple[str, str], ...],
-    wishes: Wishes,
-    stream: Iterable[Feed],
-    tell: Tell,
-) -> Converted:
-    """Calibrate where the plan asks for it, convert, and hold the result to the bounds."""
-    if wishes.mode in {"auto", "static", "int4"}:
-        graph = separate_residuals(graph)
-    plan = make_plan(graph, wishes.mode, calibrated=True, exclude=wishes.exclude)
-    split = Split(stream)
-    tell("calibrating")
-    moments = wanted_moments(graph, plan, wishes.memory)
-    histograms = calibrate(graph, plan, split, moments, tell)
-    weights = WeightCache()
-    weights.round(moments)
-    tell(f"converting and judging on {len(split.held_back)} feeds")
-    judge = Judge(graph, split.held_back, make_run, wishes.bounds, wishes.metric)
-    budget = Budget(graph, {}, weights, judge)
-    methods = wishes.methods if histograms else wishes.methods[:1]
-    found = {name: choose_ranges(histograms, name) for name in methods}
-    trials = [(name, settle(graph, plan, r, weights), r) for name, r in found.items()]
-    # before anything is judged: the search would move what was converted wrongly back to float
-    _, first, bounds = trials[0]
-    verify(graph, apply_plan(graph, first, bounds, weights), first, bounds, weights)
-    by, plan = budget.best_ranges(trials)
-    search = Search(budget, wishes, plan, tell)
-    chosen = search.best()
-    notes = search.notes
-    if len(trials) > 1:
-        notes.insert(0, f"ranges by '{by}', which agrees best on the held-back feeds")
-    if split.shared:
-        notes.append(
-            "only one calibration feed: ranges were made from the feed that they are judged on"
-        )
-    if chosen.plan is None:
-        msg = "internal: the float model was chosen"
-        raise AssertionError(msg)
-    verify(graph, chosen.graph, chosen.plan, budget.ranges, weights)
-    tell("looking at the errors of nodes")
-    return Converted(
-        graph,
-        chosen.graph,
-        chosen.plan,
-        refused,
-        chosen.verdict,
-        judge.before,
-        Calibrated(split.passed, len(split.held_back), split.shared),
-        search.moved,
-        split.held_back,
-        notes,
-        errors_of(graph, chosen.plan, chosen.graph, split.held_back),
-        range_views(histograms, budget.ranges),
-        shown([*search.ways, chosen], chosen),
-        dict(budget.ranges),
-    )
 
 
 class Search:
@@ -363,25 +273,3 @@ def errors_of(
         return ()
     runs = (run_to(graph, names), run_to(made, names))
     return tuple(by_node(signal_to_noise(names, *runs, feeds[:ERROR_FEEDS]), known))
-
-
-def calibrate(
-    graph: Graph, plan: Plan, split: Split, moments: Sequence[Layer], tell: Tell
-) -> dict[str, Histogram]:
-    """Run the float graph over the feeds and return what the static nodes' values looked like.
-
-    `moments` are filled in.
-    """
-    static = {node for node in graph.nodes if plan.precision(node) == "static"}
-    readers: dict[str, list[Moments]] = {}
-    for layer in moments:
-        readers.setdefault(layer.source, []).append(layer.moments)
-    names = observed(graph, static)
-    run = run_to(graph, watched(names, readers))
-
-    def told() -> Iterable[Feed]:
-        for index, feed in enumerate(split):
-            tell(f"calibrating: feed {index + 1}")
-            yield feed
-
-    return collect(run, names, told(), readers)

@@ -30,7 +30,7 @@ from pycompress.graph.names import Names
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pycompress.calibration import Moments, Range
+    from pycompress.calibration import Range, SecondMoments
     from pycompress.convert.rounding import Layer
 
 
@@ -42,11 +42,11 @@ class WeightCache:
 
     Parameters
     ----------
-    moments : list of (ndarray, Moments), optional
+    moments : list of (ndarray, SecondMoments), optional
         Second moments of what is multiplied with an array; it is then rounded by `round_rows`.
     """
 
-    def __init__(self, moments: Iterable[tuple[np.ndarray, Moments]] = ()) -> None:
+    def __init__(self, moments: Iterable[tuple[np.ndarray, SecondMoments]] = ()) -> None:
         self._made: dict[int, tuple[np.ndarray, Quantized | str]] = {}
         self._moments = {id(array): second for array, second in moments}
         self._bias: dict[int, np.ndarray] = {}
@@ -72,7 +72,16 @@ class WeightCache:
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             list(pool.map(lambda layer: self.get(layer.weight, layer.format), chosen))
 
-    def moments_of(self, array: np.ndarray) -> Moments | None:
+    def take_over(self, other: WeightCache, layers: Iterable[Layer]) -> None:
+        """Take what another cache made of the same weights by the same moments."""
+        for layer in layers:
+            key = id(layer.weight)
+            if key in other._made and other._moments.get(key) is layer.moments:
+                self._made[key] = other._made[key]
+                if key in other._bias:
+                    self._bias[key] = other._bias[key]
+
+    def moments_of(self, array: np.ndarray) -> SecondMoments | None:
         """Return the second moments by which an array is rounded; None: to nearest."""
         return self._moments.get(id(array))
 
@@ -82,7 +91,7 @@ class WeightCache:
 
 
 def _rounded(
-    array: np.ndarray, nearest: Quantized, axis: int, moments: Moments
+    array: np.ndarray, nearest: Quantized, axis: int, moments: SecondMoments
 ) -> tuple[Quantized, np.ndarray]:
     rows = np.moveaxis(array, axis, 0)
     integers, bias = round_rows(rows.reshape(rows.shape[0], -1), nearest.scale, moments)

@@ -60,6 +60,11 @@ class Costs:
     def _whole_work(self) -> float:
         return sum(ns for (_, precision), ns in self.work.items() if precision == "float")
 
+    def share_of(self, plan: Plan) -> float:
+        """Return what a plan costs: its share of the work in float plus that of the bytes."""
+        size = sum(self.bytes.get((c.key, c.precision), 0) for c in plan)
+        return self.work_of(plan) / max(self._whole_work, 1.0) + size / max(self.whole_bytes, 1)
+
     def work_of(self, plan: Plan) -> float:
         """Return the work of all planned nodes, in nominal ns."""
         return sum(self.work.get((c.key, c.precision), 0.0) for c in plan)

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from pycompress.convert.evening import Evened
 from pycompress.convert.plan import Choice, Mode, Plan, PlanError, Precision
 
 if TYPE_CHECKING:
     from pycompress.calibration import Range
 
-KIND = "pycompress decisions 1"
+KIND = "pycompress decisions 2"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Decisions:
     choices : tuple of Choice
     ranges : dict of (low, high) by value name
         Of the activations of static nodes.
+    evened : tuple of Evened
+        Where channels were evened out, and where not.
     """
 
     model: str
@@ -41,6 +44,7 @@ class Decisions:
     calibrated: bool
     choices: tuple[Choice, ...]
     ranges: Mapping[str, Range]
+    evened: tuple[Evened, ...] = ()
 
     @property
     def separated(self) -> bool:
@@ -62,6 +66,10 @@ class Decisions:
             "calibrated": self.calibrated,
             "choices": [vars(choice).copy() for choice in self.choices],
             "ranges": {name: list(bounds) for name, bounds in self.ranges.items()},
+            "evened": [
+                vars(place) | {"readers": list(place.readers), "exponents": list(place.exponents)}
+                for place in self.evened
+            ],
         }
 
     @classmethod
@@ -98,6 +106,7 @@ class Decisions:
                 bool(data["calibrated"]),
                 choices,
                 ranges,
+                tuple(_evened(row) for row in data["evened"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             msg = f"decisions '{path}' are damaged: {type(error).__name__}: {error}"
@@ -130,6 +139,11 @@ class Decisions:
             differ = sorted(set(plan.choices) ^ {choice.key for choice in self.choices})
             msg = f"decisions: another version made them, '{differ[0]}' is not among the nodes"
             raise PlanError(msg)
+
+
+def _evened(row: Mapping[str, Any]) -> Evened:
+    readers, exponents = tuple(map(str, row["readers"])), tuple(map(int, row["exponents"]))
+    return Evened(**{**row, "readers": readers, "exponents": exponents})
 
 
 def fingerprint(path: Path) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pycompress.calibration import Moments
+from pycompress.calibration import Moments, SecondMoments
 from pycompress.convert.weights import LIMIT
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ DAMPING = 0.01
 
 
 def round_rows(
-    weight: np.ndarray, scale: np.ndarray, moments: Moments
+    weight: np.ndarray, scale: np.ndarray, moments: SecondMoments
 ) -> tuple[np.ndarray, np.ndarray]:
     """Round the weights of a layer to integers.
 
@@ -41,7 +41,7 @@ def round_rows(
     weight : ndarray of float32, shape (N, K)
         One row per output; outputs of a group stand together.
     scale : ndarray of float32, shape (N,)
-    moments : Moments
+    moments : SecondMoments
         Of the layer's input.
 
     Returns
@@ -169,13 +169,13 @@ class Layer:
     weight : ndarray of float32
     source : str
         Name of the value that it is multiplied with.
-    moments : Moments
+    moments : SecondMoments
     """
 
     format: str
     weight: np.ndarray
     source: str
-    moments: Moments
+    moments: SecondMoments
 
 
 def wanted_moments(graph: Graph, plan: Plan, memory: int = MEMORY) -> list[Layer]:

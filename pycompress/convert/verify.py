@@ -18,7 +18,7 @@ from pycompress.graph.ir import Quantized
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pycompress.calibration import Moments, Range
+    from pycompress.calibration import Range, SecondMoments
     from pycompress.convert.apply import WeightCache
     from pycompress.convert.plan import Choice, Plan
     from pycompress.graph.ir import Graph, Node, Value
@@ -211,7 +211,7 @@ def _of_form(node: Node, before: np.ndarray, after: Quantized) -> str | None:
 
 
 def _of_weights(
-    before: np.ndarray, after: Quantized, bias: Value | None, moments: Moments | None
+    before: np.ndarray, after: Quantized, bias: Value | None, moments: SecondMoments | None
 ) -> Iterator[str]:
     rows, integers = _by_channel(before, after.axis or 0), _by_channel(after.data, after.axis or 0)
     finite = np.isfinite(rows).all(axis=1)
@@ -263,7 +263,7 @@ def _of_scales(
 
 
 def _worse(
-    rows: np.ndarray, integers: np.ndarray, scale: np.ndarray, moments: Moments
+    rows: np.ndarray, integers: np.ndarray, scale: np.ndarray, moments: SecondMoments
 ) -> np.ndarray:
     """Tell which channels' answers are worse than with weights rounded to nearest."""
     groups = moments.sums.shape[0]
@@ -281,7 +281,7 @@ def _worse(
     return worse
 
 
-def _spread(moments: Moments) -> np.ndarray:
+def _spread(moments: SecondMoments) -> np.ndarray:
     """Return the covariance of what the weights are multiplied with: a bias takes up its mean."""
     second = moments.sums / max(moments.rows, 1)
     mean = second[:, :-1, -1:]
@@ -290,7 +290,7 @@ def _spread(moments: Moments) -> np.ndarray:
 
 
 def _of_bias(
-    node: Node, made: Node, array: np.ndarray, weight: Quantized, moments: Moments | None
+    node: Node, made: Node, array: np.ndarray, weight: Quantized, moments: SecondMoments | None
 ) -> Iterator[str]:
     before, after = node.input(2), made.input(2)
     if before is None or not isinstance(before.const, np.ndarray):
@@ -324,7 +324,7 @@ def _of_bias(
             yield "the scales of its bias are not those of its input times those of its weights"
 
 
-def _mean_error(array: np.ndarray, weight: Quantized, moments: Moments) -> np.ndarray:
+def _mean_error(array: np.ndarray, weight: Quantized, moments: SecondMoments) -> np.ndarray:
     """Return what the answers of each channel lose on average, over what calibration saw."""
     second = moments.sums / max(moments.rows, 1)
     if moments.rows == 0 or not np.isfinite(second).all():

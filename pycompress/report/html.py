@@ -13,7 +13,7 @@ from pycompress.report.text import first_places, megabytes, milliseconds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pycompress.convert import Agreement, NodeError
+    from pycompress.convert import Agreement, Evened, NodeError
     from pycompress.report.compare import Comparison
     from pycompress.report.report import Report
     from pycompress.report.timing import Timing
@@ -25,7 +25,7 @@ def report_page(report: Report) -> str:
     tiles = [
         ("size", f"{report.ratio:.3f}×", f"{_mb(report.size_before)} → {_mb(report.size_after)}"),
         *_agreement_tiles(report.agreement),
-        *_speed_tiles(report.timings, "float", "int8"),
+        *_speed_tiles(report.timings, "float", report.kind),
     ]
     sections = [
         _notes(report.notes),
@@ -47,6 +47,7 @@ def report_page(report: Report) -> str:
             folded("every row", ("node", "format", "#before", "#after"), ledger),
         ),
         section("Choices", *_choices(report)),
+        _evened(report.evened),
         _errors(report.errors),
         _ranges(report.ranges),
     ]
@@ -156,6 +157,28 @@ def _choices(report: Report) -> list[str]:
     if kept:
         parts += ["<p>Stayed in float:</p>", table(columns, kept[:40])]
     return [*parts, folded("every node", columns, rows)]
+
+
+def _evened(places: Sequence[Evened]) -> str:
+    if not places:
+        return ""
+    rows = [
+        (
+            p.name,
+            f"{p.kind}, 2^{min(p.exponents)} to 1" if p.taken else "as before",
+            ", ".join(p.readers),
+            f"{p.error_before:.2e}",
+            f"{p.error:.2e}" if p.taken else "",
+            p.reason,
+        )
+        for p in sorted(places, key=lambda p: not p.taken)
+    ]
+    text = "Factors that pass from a layer, a normalisation or attention to the weights behind it."
+    columns = ("behind", "factors", "read by", "#error before", "#after", "why")
+    taken = sum(p.taken for p in places)
+    return section(
+        "Channels evened out", sub(text), folded(f"{taken} of {len(places)} places", columns, rows)
+    )
 
 
 def _errors(errors: Sequence[NodeError]) -> str:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from pycompress.convert import Agreement, Bounds, Choice, Decisions, NodeError
+    from collections.abc import Iterable
+
+    from pycompress.convert import Agreement, Bounds, Choice, Decisions, Evened, NodeError
     from pycompress.report.ledger import Ledger
     from pycompress.report.timing import Timing
     from pycompress.report.views import Alternative, RangeView
@@ -79,6 +81,8 @@ class Report:
         broken, and does not show that the rest is fit for real ones.
     decisions : Decisions or None
         What `compress` takes to carry them out again.
+    evened : tuple of Evened
+        The places where channels could be evened out, and what was done there.
     """
 
     source: str
@@ -101,6 +105,12 @@ class Report:
     alternatives: tuple[Alternative, ...] = ()
     made_up: Agreement | None = None
     decisions: Decisions | None = None
+    evened: tuple[Evened, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What the compressed file's weights are in: "int8", "int4" or "bf16"."""
+        return kind_of(self.choices)
 
     @property
     def size_before(self) -> int:
@@ -155,6 +165,14 @@ class Report:
         from pycompress.report.text import render
 
         return render(self)
+
+
+def kind_of(choices: Iterable[Choice]) -> str:
+    """Return what a model is called that was converted so: the narrowest of its formats."""
+    taken = {choice.precision for choice in choices} - {"float"}
+    if "int4" in taken:
+        return "int4"
+    return "bf16" if taken == {"bf16"} else "int8"
 
 
 def plain(value: object) -> Any:  # noqa: ANN401

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from pycompress.convert import Agreement, Choice, OutputAgreement
+    from pycompress.convert import Agreement, Choice, Evened, OutputAgreement
     from pycompress.report.compare import Comparison
     from pycompress.report.info import Info
     from pycompress.report.inspect import Inspection
@@ -45,6 +45,7 @@ def report_view(report: Report) -> RenderableType:
         "",
         choices_view(report.choices),
         kept_view(report.choices, report.refused),
+        *evened_view(report.evened),
         ledger_view(report.ledger.rows),
     ]
     if report.agreement is not None:
@@ -135,6 +136,23 @@ def kept_view(choices: Iterable[Choice], refused: Sequence[tuple[str, str]]) -> 
         which = ", ".join(nodes[:2]) + (f" and {len(nodes) - 2} more" if len(nodes) > 2 else "")
         view.add_row(str(len(nodes)), escape(which), escape(reason))
     return view
+
+
+def evened_view(places: Sequence[Evened]) -> list[RenderableType]:
+    """Return where channels were evened out, and why not elsewhere; nothing without any place."""
+    if not places:
+        return []
+    view = table("behind", "by", "read by", "error", "was", title="Channels evened out")
+    for place in (p for p in places if p.taken):
+        more = f" and {len(place.readers) - 1} more" if len(place.readers) > 1 else ""
+        factors = f"{place.kind}, 2^{min(place.exponents)} to 1"
+        errors = (f"{place.error:.1e}", f"{place.error_before:.1e}")
+        view.add_row(escape(place.name), factors, escape(place.readers[0] + more), *errors)
+    left = Counter(p.reason for p in places if not p.taken)
+    for reason, count in sorted(left.items(), key=lambda item: -item[1]):
+        where = "1 more place" if count == 1 else f"{count} more places"
+        view.add_row(where, "as before", escape(reason), "", "")
+    return [view]
 
 
 def ledger_view(rows: Sequence[LedgerRow]) -> Table:

@@ -64,7 +64,7 @@ def test_decisions_need_no_data(case):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda d: d | {"kind": "other"}, "found 'other', wanted 'pycompress decisions 1'"),
+        (lambda d: d | {"kind": "other"}, "found 'other', wanted 'pycompress decisions 2'"),
         (lambda d: d | {"model": "0" * 64}, "for another model"),
         (lambda d: d | {"choices": d["choices"][1:]}, "is not among the nodes"),
         (lambda d: d | {"ranges": {}}, "can't be as decided: the range of"),

@@ -131,6 +131,9 @@ def test_made_up_feeds_fit_the_declared_inputs():
         "image": ("float32", (1, 3, 8, 64)),
     }
     assert len(assumed) == 3
+    # a state whose batch is not its first dimension has the batch of the others
+    state = Value("state", np.dtype(np.float32), (2, "batch", 16))
+    assert random_feed([state, inputs[0]])[0]["state"].shape == (2, 1, 16)
     with pytest.raises(ValueError, match="input 'y' declares no dtype or shape"):
         random_feed([Value("y", np.dtype(np.float32), None)])
 

@@ -158,6 +158,8 @@ def test_mode_bf16_halves_the_file_and_is_inspected(tmp_path):
     onnx.save(tokens(), source)
     report = pycompress.compress(source, target, sentences(8), mode="bf16", max_drop=1e-4)
     assert {c.precision for c in report.choices} == {"bf16"}
+    assert report.kind == "bf16"
+    assert {timing.model for timing in report.timings} == {"float", "bf16"}
     halves = sum(row.after for row in report.ledger.rows if row.format)
     assert halves == sum(row.before for row in report.ledger.rows if row.format) / 2
     found = {n.node: n.precision for n in pycompress.inspect(target).nodes}

@@ -70,6 +70,7 @@ def test_the_page_stands_alone_and_shows_everything(cnn, tmp_path):
         "Size, speed and agreement",
         "Bytes",
         "Choices",
+        "Channels evened out",
         "Error by node",
         "Ranges of activations",
     ]
