@@ -170,7 +170,7 @@ void run_layer(const PackedConvolution& k, const Layer& layer, const Placed& pla
   const LayerEpilogue ready(layer, conv_layer_init(layer, k.conv, x.dtype == DType::s8), nullptr);
   const ConvLayer all{layer, k.conv, placed.plan, ready};
   const AlignedBuffer scratch(all.scratch_bytes(pool == nullptr ? 1 : pool->size()));
-  all.run(x, nullptr, y, scratch.data(), placed.persistent.data(), pool);
+  all.run({x}, nullptr, y, scratch.data(), placed.persistent.data(), pool);
 }
 
 py::array qconv(const py::array& x, PackedConvolution& k, std::optional<double> x_scale,

@@ -43,7 +43,8 @@ ConvLayer::Dynamic ConvLayer::dynamic_parts(uint8_t* scratch) const {
   const auto filters = static_cast<size_t>(conv.filters);
   Dynamic parts;
   parts.x = scratch;
-  scratch += aligned(static_cast<size_t>(plan.placement().input_pixels() * conv.channels()));
+  if (!layer.x_handed)
+    scratch += aligned(static_cast<size_t>(plan.placement().input_pixels() * conv.channels()));
   parts.scale = reinterpret_cast<float*>(scratch);
   scratch += aligned(filters * sizeof(float));
   parts.init = reinterpret_cast<int32_t*>(scratch);
@@ -58,40 +59,53 @@ size_t ConvLayer::scratch_bytes(int threads) const {
   return own + static_cast<size_t>(dynamic_parts(&origin).rest - &origin);
 }
 
-void ConvLayer::run(const Tensor& x, const void* residual, void* y, uint8_t* scratch,
-                    uint8_t* persistent, ThreadPool* pool) const {
-  const KernelSet& set = *conv.set;
-  const bool late = layer.finishes();
-  const bool late_residual = late && layer.integer_out;
-  Epilogue epilogue = ready.epilogue(late_residual ? nullptr : residual, conv.filters);
-  ConvRun run;
-  run.x = x.data;
-  run.x_signed = x.dtype == DType::s8;
-  run.x_slack = x.slack;
+ConvLayer::Started ConvLayer::start(const ConvInput& x, const void* residual, uint8_t* scratch,
+                                    ThreadPool* pool) const {
+  Started started;
+  started.epilogue = ready.epilogue(residual, conv.filters);
+  started.x_scale = layer.x_scale;
+  ConvRun& run = started.run;
+  run.x = x.x.data;
+  run.x_signed = x.x.dtype == DType::s8;
+  run.x_slack = x.x.slack;
   run.x_zero = layer.mode == LayerMode::integer ? layer.x_zero : 0;
-  if (layer.mode == LayerMode::dynamic) {
-    const Dynamic parts = dynamic_parts(scratch);
-    const DynamicScale found = quantize_dynamic(set, pool, x.as<float>(), x.elements(), parts.x);
-    conv_init(conv, found.zero, false, nullptr, parts.init);
-    for (size_t i = 0; i < layer.w_scale.size(); ++i) {
-      parts.scale[i] = static_cast<float>(static_cast<double>(found.scale) *
-                                          static_cast<double>(layer.w_scale[i]));
-    }
-    epilogue.scale = parts.scale;
-    epilogue.init = parts.init;
+  run.scratch = scratch;
+  run.pool = pool;
+  if (layer.mode != LayerMode::dynamic) return started;
+  const Dynamic parts = dynamic_parts(scratch);
+  DynamicScale found;
+  if (x.handed != nullptr) {
+    found = *x.handed;
+  } else {
+    found = quantize_dynamic(*conv.set, pool, x.x.as<float>(), x.x.elements(), parts.x);
     run.x = parts.x;
     run.x_slack = true;
-    run.x_zero = found.zero;
-    scratch = parts.rest;
   }
-  const LayerFinish finish(layer, set, conv.filters, residual, y);
-  run.epilogue = &epilogue;
+  conv_init(conv, found.zero, false, nullptr, parts.init);
+  for (size_t i = 0; i < layer.w_scale.size(); ++i) {
+    parts.scale[i] = static_cast<float>(static_cast<double>(found.scale) *
+                                        static_cast<double>(layer.w_scale[i]));
+  }
+  started.epilogue.scale = parts.scale;
+  started.epilogue.init = parts.init;
+  started.x_scale = found.scale;
+  run.x_zero = found.zero;
+  run.scratch = parts.rest;
+  return started;
+}
+
+void ConvLayer::run(const ConvInput& x, const void* residual, void* y, uint8_t* scratch,
+                    uint8_t* persistent, ThreadPool* pool) const {
+  const bool late = layer.finishes();
+  const bool late_residual = late && layer.integer_out;
+  const Started started = start(x, late_residual ? nullptr : residual, scratch, pool);
+  const LayerFinish finish(layer, *conv.set, conv.filters, residual, y);
+  ConvRun run = started.run;
+  run.epilogue = &started.epilogue;
   run.y = y;
   run.finish = late ? &finish : nullptr;
   run.sums_in_scratch = late && layer.integer_out;
-  run.scratch = scratch;
   run.persistent = persistent;
-  run.pool = pool;
   plan.run(run);
 }
 

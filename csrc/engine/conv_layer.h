@@ -9,17 +9,31 @@
 
 namespace pycompress {
 
+// NHWC: float32 in the modes f32 and dynamic; u8 in the mode dynamic where `handed` is its scale.
+struct ConvInput {
+  const Tensor& x;
+  const DynamicScale* handed = nullptr;
+};
+
 // One convolution layer: its parts live as long as the caller says.
 struct ConvLayer {
+  // A run whose input is in the type that the products read.
+  struct Started {
+    ConvRun run;        // without epilogue, output and persistent memory
+    Epilogue epilogue;  // of the layer's own output
+    float x_scale;
+  };
+
   const Layer& layer;
   const PackedConv& conv;
   const ConvPlan& plan;
   const LayerEpilogue& ready;  // made with conv_layer_init()
 
   size_t scratch_bytes(int threads) const;
-  // x: NHWC, float32 in the modes f32 and dynamic. residual: null or of y's shape and type.
-  void run(const Tensor& x, const void* residual, void* y, uint8_t* scratch, uint8_t* persistent,
+  // residual: null or of y's shape and type.
+  void run(const ConvInput& x, const void* residual, void* y, uint8_t* scratch, uint8_t* persistent,
            ThreadPool* pool) const;
+  Started start(const ConvInput& x, const void* residual, uint8_t* scratch, ThreadPool* pool) const;
 
  private:
   // Dynamic mode: the quantized input, then scale and init for it.

@@ -11,12 +11,6 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// a * b / c, rounded to float once.
-float scaled(float a, float b, float c) {
-  return static_cast<float>(static_cast<double>(a) * static_cast<double>(b) /
-                            static_cast<double>(c));
-}
-
 float positive_scale(const NodeDef& node, const char* name) {
   const float scale = node.number(name, 1.0f);
   if (!(scale > 0.0f) || std::isinf(scale))
@@ -49,6 +43,11 @@ DType read_output_type(const NodeDef& node) {
 }
 
 }  // namespace
+
+float in_units_of(float unit, float a, float b) {
+  return static_cast<float>(static_cast<double>(a) * static_cast<double>(b) /
+                            static_cast<double>(unit));
+}
 
 float Activation::lo() const {
   if (op == Unary::relu) return 0.0f;
@@ -133,7 +132,7 @@ void Layer::check_inputs(const PlanContext& plan, const Shape& y) const {
       fail(std::string("input 0 (x) must be uint8 or int8, found ") + dtype_name(plan.dtype(0)));
     }
   } else {
-    plan.need_dtype(0, x_by_row ? DType::u8 : DType::f32, "x");
+    plan.need_dtype(0, x_handed ? DType::u8 : DType::f32, "x");
   }
   if (!has_residual) return;
   plan.need_dtype(3, y_dtype, "residual");
@@ -214,17 +213,17 @@ LayerEpilogue::LayerEpilogue(const Layer& layer, std::vector<int32_t> init, cons
     const float x_scale = layer.x_scale;
     scale_.resize(layer.w_scale.size());
     std::transform(layer.w_scale.begin(), layer.w_scale.end(), scale_.begin(),
-                   [x_scale, unit](float w) { return scaled(x_scale, w, unit); });
+                   [x_scale, unit](float w) { return in_units_of(unit, x_scale, w); });
   }
   bias_.resize(layer.bias.size());
   std::transform(layer.bias.begin(), layer.bias.end(), bias_.begin(),
-                 [unit](float b) { return scaled(b, 1.0f, unit); });
+                 [unit](float b) { return in_units_of(unit, b); });
   if (!layer.finishes()) {
-    base_.lo = scaled(layer.activation.lo(), 1.0f, unit);
-    base_.hi = scaled(layer.activation.hi(), 1.0f, unit);
+    base_.lo = in_units_of(unit, layer.activation.lo());
+    base_.hi = in_units_of(unit, layer.activation.hi());
   }
   base_.col_zero = col_zero;
-  base_.residual_scale = scaled(layer.res_scale, 1.0f, unit);
+  base_.residual_scale = in_units_of(unit, layer.res_scale);
   base_.residual_zero = layer.res_zero;
   base_.out_zero = layer.y_zero;
 }
@@ -251,9 +250,7 @@ Epilogue LayerEpilogue::dynamic_epilogue(const PackedB& packed, float x_scale, i
   return e;
 }
 
-namespace {
-
-DynamicScale scale_of(float low, float high) {
+DynamicScale scale_of_range(float low, float high) {
   low = std::min(0.0f, low);
   high = std::max(0.0f, high);
   DynamicScale result;
@@ -263,8 +260,6 @@ DynamicScale scale_of(float low, float high) {
   result.zero = zero >= 255.0f ? 255 : zero > 0.0f ? static_cast<int32_t>(zero) : 0;
   return result;
 }
-
-}  // namespace
 
 DynamicScale dynamic_scale(const KernelSet& set, ThreadPool* pool, const float* x, int64_t n) {
   constexpr int64_t kPieces = 64;
@@ -277,7 +272,7 @@ DynamicScale dynamic_scale(const KernelSet& set, ThreadPool* pool, const float* 
     set.quantize->range(x + begin, n * (piece + 1) / pieces - begin, &lo[piece], &hi[piece]);
   });
   // Both ends include 0; max and min of floats do not depend on the pieces.
-  return scale_of(*std::min_element(lo, lo + pieces), *std::max_element(hi, hi + pieces));
+  return scale_of_range(*std::min_element(lo, lo + pieces), *std::max_element(hi, hi + pieces));
 }
 
 DynamicScale quantize_dynamic(const KernelSet& set, ThreadPool* pool, const float* x, int64_t n,
@@ -296,7 +291,7 @@ void quantize_rows(const KernelSet& set, ThreadPool* pool, const float* x, int64
       float low;
       float high;
       set.quantize->range(x + r * k, k, &low, &high);
-      const DynamicScale found = scale_of(low, high);
+      const DynamicScale found = scale_of_range(low, high);
       scale[r] = found.scale;
       zero[r] = found.zero;
       set.quantize->to_u8(x + r * k, k, &found.scale, &found.zero, 0, q + r * k);

@@ -69,7 +69,7 @@ struct Layer {
   std::vector<int32_t> int_bias;
   float x_scale = 1.0f;
   int32_t x_zero = 0;
-  bool x_by_row = false;  // dynamic: x comes in u8, and somebody has each row's scale
+  bool x_handed = false;  // dynamic: x comes in u8, and somebody has its scales
   bool integer_out = false;
   DType y_dtype = DType::f32;
   float y_scale = 1.0f;
@@ -125,6 +125,10 @@ struct DynamicScale {
   int32_t zero = 0;
 };
 
+// Those of values from low to high.
+DynamicScale scale_of_range(float low, float high);
+// a * b / unit, rounded once.
+float in_units_of(float unit, float a, float b = 1.0f);
 // ONNX DynamicQuantizeLinear's scale and zero point of x (a range that includes 0; all zeros: scale
 // 1).
 DynamicScale dynamic_scale(const KernelSet& set, ThreadPool* pool, const float* x, int64_t n);

@@ -96,6 +96,7 @@ class RunContext {
   ThreadPool* pool() const { return pool_; }
   bool has(int i) const { return i < input_count_ && inputs_[i] != nullptr; }
   int inputs() const { return input_count_; }
+  int outputs() const { return output_count_; }
   const Tensor& input(int i) const { return *inputs_[i]; }
   const Tensor& output(int i) const { return *outputs_[i]; }
   bool wants(int i) const { return i < output_count_ && outputs_[i] != nullptr; }

@@ -146,7 +146,7 @@ constexpr OpEntry kOps[] = {
     {"GRU",                  make_gru,                 3, 6,     2},
     {"RNN",                  make_rnn,                 3, 6,     2},
     {"recurrent",            make_recurrent,           3, 8,     3},
-    {"conv",             make_conv,          2, 4,      1},
+    {"conv",             make_conv,          2, 6,      4},
     {"Conv",             make_computed_conv, 2, 3,      1},
     {"ConvInteger",      make_conv_integer,  2, 4,      1},
     {"conv_transpose",   make_conv_transpose, 2, 3,     1},

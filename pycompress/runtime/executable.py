@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -42,11 +43,12 @@ if TYPE_CHECKING:
     from pycompress.runtime.steps import Step
 
 
-def prepare(graph: Graph) -> Graph:
+def prepare(graph: Graph, float_format: str = "float32") -> Graph:
     """Return `graph` as the engine wants it: preset formats, integers absorbed, channels last.
 
     It is the caller's no longer: its nodes and values are changed.
     """
+    last = partial(hand_over, float_format=float_format)
     graph = widen_halves(graph)
     infer(graph)
     graph = widen_narrow(write_out(graph, refusal))
@@ -58,7 +60,7 @@ def prepare(graph: Graph) -> Graph:
     graph = _use(graph, (part_heads, "Softmax"), (fuse_attention, "Softmax"))
     graph = _use(graph, (find_group_norms, "InstanceNormalization"))
     infer(graph)
-    return _use(to_channels_last(graph, refusal), (hand_over, "linear"))
+    return _use(to_channels_last(graph, refusal), (last, "linear conv"))
 
 
 _Q = "QuantizeLinear DequantizeLinear"
@@ -111,7 +113,7 @@ def build(
     float_format : str
         What linear layers and convolutions that are not of integers compute in.
     """
-    graph = prepare(graph)
+    graph = prepare(graph, float_format)
     infer(graph)
     constants: dict[Hashable, np.ndarray] = {
         v: v.array() for v in graph.outputs if v.const is not None

@@ -92,11 +92,10 @@ class Builder:
 
         The file may ask for it, `bf16`, and then nobody else has to hear of it.
         """
-        asked = bool(attrs.pop("bf16", False))
-        if not (asked or self.float_format == "bfloat16") or node.op not in _CHANNEL:
-            return False
+        asked = rounds_float(node, self.float_format)
+        attrs.pop("bf16", None)
         integers = "x_scale" in attrs or (attrs.get("dynamic") and "w_scale" in attrs)
-        return not integers and attrs.get("group", 1) == 1
+        return asked and not integers
 
     def _input(self, node: Node, index: int, value: Value, attrs: dict[str, Any]) -> int:
         const = value.const
@@ -114,6 +113,12 @@ class Builder:
             arguments = NAMES[array.dtype], array.shape
             self.calls.append(Call("constant", arguments, [self._ids[value]]))
         return self._ids[value]
+
+
+def rounds_float(node: Node, float_format: str) -> bool:
+    """Tell whether a layer, if it is not one of integers, is to be computed in bfloat16."""
+    asked = bool(node.attrs.get("bf16")) or float_format == "bfloat16"
+    return asked and node.op in _CHANNEL and node.attrs.get("group", 1) == 1
 
 
 def takes_integers(node: Node, index: int, const: Quantized) -> bool:

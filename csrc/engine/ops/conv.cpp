@@ -1,4 +1,9 @@
 // Convolutions over NHWC: the preset format `conv` in all its ways, and ONNX ConvInteger.
+//
+// Of two that quantize their inputs at run time, the first can do that for the second: with
+// `y_dynamic` its outputs are y in u8, scale and zero point, or, with four outputs, y in float32,
+// scale, zero point and y in u8. The second one's inputs 0, 4 and 5 are these.
+#include "engine/conv_hand_over.h"
 #include "engine/conv_layer.h"
 #include "engine/ops/ops.h"
 #include "engine/ops/windows.h"
@@ -9,6 +14,7 @@ namespace {
 struct ConvState final : OpState {
   ConvPlan plan;
   LayerEpilogue ready;
+  ConvHandOver hand_over;
 };
 
 class Conv final : public Op {
@@ -17,6 +23,13 @@ class Conv final : public Op {
       : layer_(node, 0),
         window_(read_conv_window(node, node.need_weights(1, "w").shape)),
         conv_(pack(node)) {
+    y_dynamic_ = node.flag("y_dynamic", false);
+    if (y_dynamic_ && layer_.integer_out)
+      fail("attribute 'y_dynamic' is for a layer without 'y_scale'");
+    layer_.x_handed = node.has(4);
+    if (layer_.x_handed != node.has(5)) fail("inputs 4 and 5 come together");
+    if (layer_.x_handed && layer_.mode != LayerMode::dynamic)
+      fail("inputs 4 and 5 are for a layer with the attribute 'dynamic'");
     node.release(1);
   }
 
@@ -27,22 +40,58 @@ class Conv final : public Op {
     layer_.check_inputs(plan, y);
     state->ready =
         LayerEpilogue(layer_, conv_layer_init(layer_, conv_, plan.dtype(0) == DType::s8), nullptr);
-    plan.output(0, layer_.y_dtype, y);
-    if (plan.has(3)) plan.in_place(0, 3);
+    if (layer_.x_handed) {
+      check_scalar(plan, 4, DType::f32, "x_scale");
+      check_scalar(plan, 5, DType::s32, "x_zero");
+    }
+    const int outputs = plan.outputs();
+    if (y_dynamic_ ? outputs != 3 && outputs != 4 : outputs != 1)
+      fail(str(outputs) + " outputs, wanted " + (y_dynamic_ ? "3 or 4" : "1"));
+    const bool keeps = outputs != 3;
+    plan.output(0, keeps ? layer_.y_dtype : DType::u8, y);
+    if (plan.has(3) && keeps) plan.in_place(0, 3);
     const ConvLayer all{layer_, conv_, state->plan, state->ready};
-    plan.scratch(all.scratch_bytes(plan.threads()));
-    plan.persistent(state->plan.persistent_bytes());
+    if (!y_dynamic_) {
+      plan.scratch(all.scratch_bytes(plan.threads()));
+      plan.persistent(state->plan.persistent_bytes());
+      return state;
+    }
+    plan.output(1, DType::f32, Shape{});
+    plan.output(2, DType::s32, Shape{});
+    if (keeps) plan.output(3, DType::u8, y);
+    state->hand_over = ConvHandOver(all, keeps);
+    plan.scratch(state->hand_over.scratch_bytes(all, plan.threads()));
+    plan.persistent(state->hand_over.persistent_bytes(all));
     return state;
   }
 
   void run(const RunContext& run) const override {
     const auto& state = run.state<ConvState>();
     const ConvLayer all{layer_, conv_, state.plan, state.ready};
-    all.run(run.input(0), run.has(3) ? run.input(3).data : nullptr, run.output(0).data,
-            run.scratch(), run.persistent(), run.pool());
+    DynamicScale handed;
+    if (layer_.x_handed) handed = {*run.input(4).as<float>(), *run.input(5).as<int32_t>()};
+    const ConvInput x{run.input(0), layer_.x_handed ? &handed : nullptr};
+    const void* residual = run.has(3) ? run.input(3).data : nullptr;
+    if (!y_dynamic_) {
+      all.run(x, residual, run.output(0).data, run.scratch(), run.persistent(), run.pool());
+      return;
+    }
+    const bool keeps = run.outputs() == 4;
+    HandedOver to;
+    to.q = run.output(keeps ? 3 : 0).as<uint8_t>();
+    to.scale = run.output(1).as<float>();
+    to.zero = run.output(2).as<int32_t>();
+    if (keeps) to.y = run.output(0).as<float>();
+    state.hand_over.run(all, x, residual, to, run.scratch(), run.persistent(), run.pool());
   }
 
  private:
+  static void check_scalar(const PlanContext& plan, int i, DType dtype, const char* what) {
+    plan.need_dtype(i, dtype, what);
+    if (plan.shape(i).elements() == 1) return;
+    fail("input " + str(i) + " (" + what + ") has shape " + plan.shape(i).str() + ", wanted []");
+  }
+
   PackedConv pack(const NodeDef& node) const {
     const Tensor& w = node.need_weights(1, "w");
     const int64_t groups = node.integer("group", 1);
@@ -54,6 +103,7 @@ class Conv final : public Op {
   Layer layer_;
   Window window_;
   PackedConv conv_;
+  bool y_dynamic_ = false;
 };
 
 // ONNX ConvInteger-10: int32 sums of (x - x_zero) * (w - w_zero).

@@ -36,9 +36,9 @@ class Linear final : public Op {
     n_ = w.shape[1];
     by_row_ = node.flag("by_row", false);
     y_by_row_ = node.flag("y_by_row", false);
-    layer_.x_by_row = node.has(4);
-    if (layer_.x_by_row != node.has(5)) fail("inputs 4 and 5 come together");
-    if (layer_.x_by_row && !(by_row_ && layer_.mode == LayerMode::dynamic))
+    layer_.x_handed = node.has(4);
+    if (layer_.x_handed != node.has(5)) fail("inputs 4 and 5 come together");
+    if (layer_.x_handed && !(by_row_ && layer_.mode == LayerMode::dynamic))
       fail("inputs 4 and 5 are for a layer with the attributes 'dynamic' and 'by_row'");
     if (y_by_row_ && (layer_.integer_out || !layer_.finishes() || n_ == 0))
       fail("attribute 'y_by_row' is for an activation that is no clamp, and without 'y_scale'");
@@ -68,7 +68,7 @@ class Linear final : public Op {
 
     auto state = std::make_unique<LinearState>();
     state->rows = x.product(0, x.rank() - 1);
-    if (layer_.x_by_row) {
+    if (layer_.x_handed) {
       check_rows(plan, 4, DType::f32, state->rows, "x_scale");
       check_rows(plan, 5, DType::s32, state->rows, "x_zero");
     }
@@ -88,7 +88,7 @@ class Linear final : public Op {
                                  packed_.col_zero.empty() ? nullptr : packed_.col_zero.data());
     const auto columns = static_cast<size_t>(n_);
     size_t scratch = 0;
-    if (layer_.mode == LayerMode::dynamic && !layer_.x_by_row) {
+    if (layer_.mode == LayerMode::dynamic && !layer_.x_handed) {
       const size_t scales = by_row_ ? static_cast<size_t>(state->rows) : columns;
       scratch = padded_size(static_cast<size_t>(state->rows * k_));
       state->scale_at = scratch;
@@ -122,7 +122,7 @@ class Linear final : public Op {
     const void* residual = inside ? run.input(3).data : nullptr;
     if (layer_.mode != LayerMode::dynamic)
       return multiply(run, a, state.ready.epilogue(residual, n_));
-    if (layer_.x_by_row)
+    if (layer_.x_handed)
       return multiply(run, a,
                       by_row(run, residual, run.input(4).as<float>(), run.input(5).as<int32_t>()));
 
