@@ -55,6 +55,9 @@ struct Epilogue {
   float lo = -__builtin_huge_valf();
   float hi = __builtin_huge_valf();
   int32_t out_zero = 0;
+  // u8 and s8: the caller has shown that every v is a number that fits into int32, and that lo and
+  // hi round to the ends of the type or beyond. Then saturation is all the clamping there is.
+  bool saturates = false;
 };
 
 // A strip: some rows of the result by some panels of B, worked through in tiles, one block of rows

@@ -109,6 +109,33 @@ def test_one_object_in_many_threads():
             np.testing.assert_array_equal(y, expected)
 
 
+def test_every_call_has_its_own_scales():
+    x, w = operands((1, 4, 5, 8), (12, 8, 1, 1))
+    one = {"x_scale": 0.5, "x_zero_point": 3, "y_scale": 9.0, "y_zero_point": 7}
+    changes = [
+        {},
+        {"x_scale": 0.25},
+        {"x_zero_point": 4},
+        {"y_scale": 8.0},
+        {"y_zero_point": 6},
+        {"y_dtype": "int8"},
+        {"y_scale": None},
+        {"activation": "relu"},
+        {"activation": ("clip", 0.0, 90.0)},
+        {"activation": ("clip", 0.0, 50.0)},
+        {"x_scale": None, "y_scale": None},
+        {"x": x.view(np.int8)},
+    ]
+    calls = [{"x": x, **one, **change} for change in changes]
+    wanted = [pc.qconv(**call, k=pc.pack_conv(w, 0.02)) for call in calls]
+    assert len({y.tobytes() for y in wanted}) == len(calls)
+    k = pc.pack_conv(w, 0.02)
+    for i in (*range(len(calls)), *range(len(calls))[::-1]):
+        with pytest.raises(ValueError, match="x_scale must be positive"):
+            pc.qconv(**{**calls[i], "x_scale": -1.0}, k=k)
+        np.testing.assert_array_equal(pc.qconv(**calls[i], k=k), wanted[i])
+
+
 def test_weights_know_themselves():
     k = pc.pack_conv(np.ones((8, 4, 3, 3), np.int8), 0.1, groups=2)
     assert (k.shape, k.dtype, k.groups, k.isa) == ((8, 4, 3, 3), "int8", 2, pc.isa())
@@ -148,7 +175,9 @@ def test_refusals_of_pack_conv(arguments, error, message):
         (X[..., :2].copy(), {}, ValueError, r"x has shape \(1, 5, 5, 2\), wanted .*3\]"),
         (X[:, ::2], {}, ValueError, "x of shape .* is not C-contiguous"),
         (X[:, :2].copy(), {}, ValueError, "smaller than the window"),
+        (X, {"k": None}, TypeError, "k must be a PackedConvolution, found NoneType"),
         (X, {"x_scale": -1.0}, ValueError, "x_scale must be positive"),
+        (X, {"x_scale": "1"}, TypeError, "x_scale must be a number, found"),
         (X, {"x_zero_point": -1}, ValueError, "x_zero_point is -1, outside of uint8"),
         (X, {"y_scale": 1.0}, ValueError, "need x_scale"),
         (X, {"x_scale": 1.0, "y_scale": 1.0, "y_dtype": "int4"}, ValueError, "y_dtype must be"),
@@ -159,6 +188,6 @@ def test_refusals_of_pack_conv(arguments, error, message):
     ],
 )
 def test_refusals_of_qconv(x, arguments, error, message):
-    k = pc.pack_conv(W, 0.5)
+    arguments = {"k": pc.pack_conv(W, 0.5), **arguments}
     with pytest.raises(error, match=message):
-        pc.qconv(x, k, **arguments)
+        pc.qconv(x, **arguments)

@@ -206,6 +206,60 @@ def test_results_saturate_and_nan_goes_low():
     assert np.isnan(pc.qlinear(a, pc.pack(w, 1.0, bias), a_scale=1.0, activation="relu")[0, 2])
 
 
+# What int32 does not hold, and bounds next to the ends of the type: with these, or without a single
+# one of them, the tile clamps or leaves it to saturation.
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+@pytest.mark.parametrize(
+    ("scale", "bias", "residual_scale"),
+    [(0.01, 0.0, 1.0), (1.0, 0.0, 1.0), (1e9, 0.0, 1.0), (0.01, 3e9, 1.0), (0.01, 0.0, 1e8)],
+)
+def test_what_saturation_does_not_hold(scale, bias, residual_scale, dtype):
+    rng = np.random.default_rng(5)
+    low = np.iinfo(dtype).min
+    m, n, k = 9, 70, 20
+    a, w = integers(rng, np.uint8, (m, k)), integers(rng, np.int8, (k, n))
+    scales, biases = np.full(n, 0.01, np.float32), np.zeros(n, np.float32)
+    scales[[3, 69]], biases[[3, 69]] = scale, bias
+    residual = integers(rng, dtype, (m, n))
+    packed = pc.pack(w, scales, biases)
+    for zero, ends in product(
+        (low, low + 128, low + 255),
+        ((-0.6, 255.6), (0.4, 254.6), (0.5, 254.5), (0.6, 254.4), (7, 9)),
+    ):
+        lo, hi = (np.float32(end + low - zero) for end in ends)
+        out = pc.qlinear(
+            a,
+            packed,
+            a_scale=1.0,
+            a_zero_point=128,
+            y_scale=1.0,
+            y_zero_point=zero,
+            y_dtype=np.dtype(dtype).name,
+            activation=("clip", float(lo), float(hi)),
+            residual=residual,
+            residual_scale=residual_scale,
+            residual_zero_point=low + 9,
+        )
+        wanted = oracle.qlinear(
+            a,
+            w,
+            scales,
+            1.0,
+            128,
+            bias=biases,
+            y_scale=1.0,
+            y_zero=zero,
+            y_dtype=dtype,
+            low=lo,
+            high=hi,
+            residual=residual,
+            residual_scale=residual_scale,
+            residual_zero=low + 9,
+        )
+        np.testing.assert_array_equal(out, wanted)
+
+
 # The last two have weights that do not stay in a second-level cache: they take other ways.
 SHAPES = [
     (1, 500, 900),

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "bindings/direct.h"
 #include "bindings/families.h"
 #include "bindings/matrix.h"
 #include "dispatch/dispatch.h"
@@ -23,14 +24,41 @@ struct Placed {
   AlignedBuffer persistent;
 };
 
+// The arguments of a call that make its layer.
+struct Asked {
+  Type x_type = Type::u8;
+  std::optional<double> x_scale;
+  int64_t x_zero = 0;
+  std::optional<double> y_scale;
+  int64_t y_zero = 0;
+  Type y_type = Type::u8;
+  Activation activation;
+
+  bool operator==(const Asked& other) const {
+    const Activation& a = activation;
+    const Activation& b = other.activation;
+    return x_type == other.x_type && x_scale == other.x_scale && x_zero == other.x_zero &&
+           y_scale == other.y_scale && y_zero == other.y_zero && y_type == other.y_type &&
+           a.op == b.op && a.alpha == b.alpha && a.beta == b.beta;
+  }
+};
+
+// A layer as one call wanted it: the next one mostly wants the same.
+struct Layered {
+  std::optional<Asked> asked;
+  Layer layer;
+  LayerEpilogue ready;
+};
+
 struct PackedConvolution {
   PackedConv conv;
   std::string dtype;
   std::vector<int64_t> shape;  // of the weights
   std::vector<float> scale;    // [O], or empty
   std::vector<float> bias;     // [O], or empty
-  std::mutex mutex;            // of `placed`: whoever finds it taken places for itself
+  std::mutex mutex;            // of what follows: whoever finds it taken makes its own
   Placed placed;
+  Layered layered;
 };
 
 [[noreturn]] void refuse(const std::string& message) { throw py::value_error(message); }
@@ -115,35 +143,42 @@ bool overlap(const py::array& a, const py::array& b) {
 }
 
 // The layer around the sums: x_scale absent means that the int32 sums are wanted.
-Layer layer_of(const PackedConvolution& k, Type x_type, std::optional<double> x_scale,
-               int64_t x_zero, std::optional<double> y_scale, int64_t y_zero,
-               const std::string& y_dtype, const Activation& activation) {
+Layer layer_of(const PackedConvolution& k, const Asked& asked) {
   Layer layer;
   layer.mode = LayerMode::integer;
   layer.channels = k.conv.filters;
-  layer.x_zero = need_zero_point("qconv", "x_zero_point", x_zero, x_type);
-  if (!x_scale) {
-    if (y_scale || !activation.clamps() || activation.op != Unary::identity) {
+  layer.x_zero = need_zero_point("qconv", "x_zero_point", asked.x_zero, asked.x_type);
+  if (!asked.x_scale) {
+    const Activation& activation = asked.activation;
+    if (asked.y_scale || !activation.clamps() || activation.op != Unary::identity) {
       refuse("qconv: y_scale and activation need x_scale; without it the result is the int32 sums");
     }
+    layer.y_dtype = DType::s32;
     return layer;
   }
   if (k.scale.empty()) refuse("qconv: the weights were packed without a scale");
-  layer.x_scale = need_scale("qconv", "x_scale", *x_scale);
+  layer.x_scale = need_scale("qconv", "x_scale", *asked.x_scale);
   layer.w_scale = k.scale;
   layer.bias = k.bias;
   layer.has_bias = !k.bias.empty();
-  layer.activation = activation;
-  if (!y_scale) return layer;
-  if (y_dtype != "uint8" && y_dtype != "int8") {
-    refuse("qconv: y_dtype must be 'uint8' or 'int8', found '" + y_dtype + "'");
-  }
+  layer.activation = asked.activation;
+  if (!asked.y_scale) return layer;
   layer.integer_out = true;
-  layer.y_dtype = y_dtype == "uint8" ? DType::u8 : DType::s8;
-  layer.y_scale = need_scale("qconv", "y_scale", *y_scale);
-  layer.y_zero =
-      need_zero_point("qconv", "y_zero_point", y_zero, y_dtype == "uint8" ? Type::u8 : Type::s8);
+  layer.y_dtype = asked.y_type == Type::u8 ? DType::u8 : DType::s8;
+  layer.y_scale = need_scale("qconv", "y_scale", *asked.y_scale);
+  layer.y_zero = need_zero_point("qconv", "y_zero_point", asked.y_zero, asked.y_type);
   return layer;
+}
+
+void prepare(const PackedConvolution& k, const Asked& asked, Layered& layered) {
+  if (layered.asked == asked) return;
+  layered.asked.reset();  // until all of it is there
+  layered.layer = layer_of(k, asked);
+  if (asked.x_scale) {
+    layered.ready = LayerEpilogue(
+        layered.layer, conv_layer_init(layered.layer, k.conv, asked.x_type == Type::s8), nullptr);
+  }
+  layered.asked = asked;
 }
 
 void run_sums(const PackedConvolution& k, const Layer& layer, const Placed& placed, const Tensor& x,
@@ -165,18 +200,45 @@ void run_sums(const PackedConvolution& k, const Layer& layer, const Placed& plac
   placed.plan.run(run);
 }
 
-void run_layer(const PackedConvolution& k, const Layer& layer, const Placed& placed,
+void run_layer(const PackedConvolution& k, const Layered& layered, const Placed& placed,
                const Tensor& x, void* y, ThreadPool* pool) {
-  const LayerEpilogue ready(layer, conv_layer_init(layer, k.conv, x.dtype == DType::s8), nullptr);
-  const ConvLayer all{layer, k.conv, placed.plan, ready};
+  const ConvLayer all{layered.layer, k.conv, placed.plan, layered.ready};
   const AlignedBuffer scratch(all.scratch_bytes(pool == nullptr ? 1 : pool->size()));
   all.run({x}, nullptr, y, scratch.data(), placed.persistent.data(), pool);
 }
 
-py::array qconv(const py::array& x, PackedConvolution& k, std::optional<double> x_scale,
-                int64_t x_zero, std::optional<double> y_scale, int64_t y_zero,
-                const std::string& y_dtype, const std::optional<Activation>& activation,
-                py::handle out) {
+std::optional<double> number_or_none(const char* name, py::handle value) {
+  if (value.is_none()) return std::nullopt;
+  return need_number("qconv", name, value);
+}
+
+// As of matrix products: those that take no longer than letting go of the GIL keep it.
+bool worth_release(const PackedConv& conv, const Placement& place) {
+  return place.pixels() * conv.filters * conv.group_channels * place.window.taps() > 100'000;
+}
+
+PackedConvolution& need_convolution(py::handle k) {
+  if (py::isinstance<PackedConvolution>(k)) return k.cast<PackedConvolution&>();
+  throw py::type_error(std::string("qconv: k must be a PackedConvolution, found ") +
+                       Py_TYPE(k.ptr())->tp_name);
+}
+
+Asked asked_of(Type x_type, PyObject* const* args) {
+  Asked asked;
+  asked.x_type = x_type;
+  asked.x_scale = number_or_none("x_scale", args[2]);
+  asked.x_zero = need_integer("qconv", "x_zero_point", args[3]);
+  asked.y_scale = number_or_none("y_scale", args[4]);
+  asked.y_zero = need_integer("qconv", "y_zero_point", args[5]);
+  if (asked.y_scale) asked.y_type = need_output_type("qconv", args[6]);
+  if (args[7] != Py_None) asked.activation = py::handle(args[7]).cast<const Activation&>();
+  return asked;
+}
+
+py::object qconv(PyObject* const* args) {
+  const py::array x = need_array("qconv", "x", args[0]);
+  PackedConvolution& k = need_convolution(args[1]);
+  const py::handle out = args[8];
   const Type type = type_of(x);
   if (type != Type::u8 && type != Type::s8) {
     throw py::type_error("qconv: x has dtype " + dtype_of(x) + ", wanted uint8 or int8");
@@ -187,30 +249,32 @@ py::array qconv(const py::array& x, PackedConvolution& k, std::optional<double> 
            " spatial dimensions, " + std::to_string(k.conv.channels()) + "]");
   }
   need_contiguous("qconv: x", x);
-  const Layer layer = layer_of(k, type, x_scale, x_zero, y_scale, y_zero, y_dtype,
-                               activation.value_or(Activation{}));
-  const std::vector<int64_t> spatial(x.shape() + 1, x.shape() + 1 + rank);
-  const Placement placement = place(k.conv.window, x.shape(0), spatial.data());
-  py::array y = output_for(placement, k.conv.filters, x_scale ? layer.y_dtype : DType::s32, out);
+  const Asked asked = asked_of(type, args);
+  std::unique_lock<std::mutex> lock(k.mutex, std::try_to_lock);
+  Placed own_place;
+  Layered own_layer;
+  Placed& placed = lock.owns_lock() ? k.placed : own_place;
+  Layered& layered = lock.owns_lock() ? k.layered : own_layer;
+  prepare(k, asked, layered);
+  if (placed.batch != x.shape(0) ||
+      !std::equal(placed.spatial.begin(), placed.spatial.end(), x.shape() + 1)) {
+    place_anew(k, x.shape(0), {x.shape() + 1, x.shape() + 1 + rank}, placed);
+  }
+  py::array y = output_for(placed.plan.placement(), k.conv.filters, layered.layer.y_dtype, out);
   if (!out.is_none() && overlap(y, x)) refuse("qconv: out shares memory with x");
   void* data = const_cast<void*>(y.data());
   Tensor input;
   input.dtype = type == Type::s8 ? DType::s8 : DType::u8;
   input.data = const_cast<void*>(x.data());
   const std::shared_ptr<ThreadPool> pool = default_pool();
-  const py::gil_scoped_release nogil;
-  std::unique_lock<std::mutex> lock(k.mutex, std::try_to_lock);
-  Placed own;
-  Placed& placed = lock.owns_lock() ? k.placed : own;
-  if (placed.batch != x.shape(0) || placed.spatial != spatial) {
-    place_anew(k, x.shape(0), spatial, placed);
-  }
-  if (x_scale) {
-    run_layer(k, layer, placed, input, data, pool.get());
+  std::optional<py::gil_scoped_release> nogil;
+  if (worth_release(k.conv, placed.plan.placement())) nogil.emplace();
+  if (asked.x_scale) {
+    run_layer(k, layered, placed, input, data, pool.get());
   } else {
-    run_sums(k, layer, placed, input, data, pool.get());
+    run_sums(k, layered.layer, placed, input, data, pool.get());
   }
-  return y;
+  return std::move(y);
 }
 
 }  // namespace
@@ -236,9 +300,14 @@ void bind_conv(py::module_& module) {
   module.def("pack_conv", &pack_conv, py::arg("w"), py::arg("scale"), py::arg("bias"),
              py::arg("zero_point"), py::arg("strides"), py::arg("pads"), py::arg("dilations"),
              py::arg("groups"), py::arg("isa") = "");
-  module.def("qconv", &qconv, py::arg("x"), py::arg("k"), py::arg("x_scale"),
-             py::arg("x_zero_point"), py::arg("y_scale"), py::arg("y_zero_point"),
-             py::arg("y_dtype"), py::arg("activation"), py::arg("out"));
+  static PyMethodDef functions[] = {
+      direct<9, qconv>(
+          "qconv",
+          "qconv(x: numpy.ndarray, k: PackedConvolution, x_scale: typing.Any, x_zero_point: "
+          "typing.Any, y_scale: typing.Any, y_zero_point: typing.Any, y_dtype: str, activation: "
+          "Activation | None, out: typing.Any) -> numpy.ndarray"),
+      {}};
+  add_direct(module, functions);
 }
 
 }  // namespace pycompress

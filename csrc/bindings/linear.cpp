@@ -72,16 +72,6 @@ Activation activation_of(py::handle value) {
   return value.is_none() ? Activation{} : value.cast<const Activation&>();
 }
 
-Type output_type(const char* function, py::handle y_scale, py::handle y_dtype) {
-  if (y_scale.is_none()) return Type::f32;
-  if (PyUnicode_Check(y_dtype.ptr())) {
-    if (PyUnicode_CompareWithASCIIString(y_dtype.ptr(), "uint8") == 0) return Type::u8;
-    if (PyUnicode_CompareWithASCIIString(y_dtype.ptr(), "int8") == 0) return Type::s8;
-  }
-  throw py::value_error(std::string(function) + ": y_dtype must be 'uint8' or 'int8', found " +
-                        py::repr(y_dtype).cast<std::string>());
-}
-
 py::object qlinear(PyObject* const* args) {
   const char* function = "qlinear";
   const py::array a = need_array(function, "a", args[0]);
@@ -97,7 +87,7 @@ py::object qlinear(PyObject* const* args) {
   const Terms terms(
       w, in, need_zero_points(function, "a_zero_point", a_zero_point, in.type, in.rows, "row of a"),
       e);
-  const Type type = output_type(function, args[4], args[6]);
+  const Type type = scaled ? need_output_type(function, args[6]) : Type::f32;
   Result y = result_for(function, a, in, w.panels.n, type, out);
   const Matrix extra = need_residual(function, args[8], y);
 
@@ -150,6 +140,7 @@ py::object qlinear(PyObject* const* args) {
     e.residual_scale = extra_scale;
     e.residual_zero = extra_zero;
   }
+  e.saturates = only_saturates(e, w.panels.n);
   const KernelSet& set = *w.panels.set;
   without_gil(worth_release(in, w), [&](ThreadPool* pool) {
     if (!finishes) {

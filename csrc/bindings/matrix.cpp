@@ -226,6 +226,15 @@ int64_t need_integer(const char* function, const char* name, py::handle value) {
   return number;
 }
 
+Type need_output_type(const char* function, py::handle y_dtype) {
+  if (PyUnicode_Check(y_dtype.ptr())) {
+    if (PyUnicode_CompareWithASCIIString(y_dtype.ptr(), "uint8") == 0) return Type::u8;
+    if (PyUnicode_CompareWithASCIIString(y_dtype.ptr(), "int8") == 0) return Type::s8;
+  }
+  throw py::value_error(std::string(function) + ": y_dtype must be 'uint8' or 'int8', found " +
+                        py::repr(y_dtype).cast<std::string>());
+}
+
 float need_scale(const char* function, const char* name, double scale) {
   const auto value = static_cast<float>(scale);
   if (value > 0.0f && std::isfinite(value)) return value;

@@ -57,6 +57,8 @@ int32_t need_zero_point(const char* function, const char* name, int64_t zero, Ty
 // A Python number, or what converts to one without loss: an array without dimensions, say.
 double need_number(const char* function, const char* name, py::handle value);
 int64_t need_integer(const char* function, const char* name, py::handle value);
+// What `y_dtype` names: "uint8" or "int8".
+Type need_output_type(const char* function, py::handle y_dtype);
 float need_scale(const char* function, const char* name, double scale);
 // float32 values, one or one for each of `count`: always `count` long, but empty for None.
 std::vector<float> need_floats(const char* function, const char* name, py::handle value,

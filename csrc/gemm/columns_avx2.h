@@ -12,8 +12,6 @@ constexpr int32_t kLanes = 8;
 using F32 = float __attribute__((vector_size(32)));
 using I32 = int32_t __attribute__((vector_size(32)));
 
-constexpr bool kNanIsSmallest = true;
-
 // The second operand where one is NaN.
 [[gnu::always_inline]] inline F32 min(F32 a, F32 b) { return _mm256_min_ps(a, b); }
 [[gnu::always_inline]] inline F32 max(F32 a, F32 b) { return _mm256_max_ps(a, b); }
@@ -52,13 +50,14 @@ class Columns {
     }
   }
 
-  // Saturates the row's int32, plus `zero` (of the type's range), to u8 or s8.
+  // Saturates the row's int32, plus `zero` (of the type's range) if kShift, to u8 or s8.
+  template <bool kShift>
   [[gnu::always_inline]] void store_bytes(uint8_t* p, const I32 (&q)[V], bool is_signed,
-                                          int32_t zero = 0) const {
+                                          int32_t zero) const {
     // The packs work within 128-bit lanes: the middle quarters change places.
-    const __m256i packed = _mm256_packs_epi32((__m256i)q[0], (__m256i)q[V - 1]);
-    const __m256i words = _mm256_permute4x64_epi64(
-        _mm256_adds_epi16(packed, _mm256_set1_epi16(static_cast<int16_t>(zero))), 0xd8);
+    __m256i packed = _mm256_packs_epi32((__m256i)q[0], (__m256i)q[V - 1]);
+    if (kShift) packed = _mm256_adds_epi16(packed, _mm256_set1_epi16(static_cast<int16_t>(zero)));
+    const __m256i words = _mm256_permute4x64_epi64(packed, 0xd8);
     const __m128i low = _mm256_castsi256_si128(words);
     const __m128i high = _mm256_extracti128_si256(words, 1);
     const __m128i bytes = is_signed ? _mm_packs_epi16(low, high) : _mm_packus_epi16(low, high);

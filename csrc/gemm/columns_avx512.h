@@ -12,8 +12,6 @@ constexpr int32_t kLanes = 16;
 using F32 = float __attribute__((vector_size(64)));
 using I32 = int32_t __attribute__((vector_size(64)));
 
-constexpr bool kNanIsSmallest = true;
-
 // The second operand where one is NaN.
 [[gnu::always_inline]] inline F32 min(F32 a, F32 b) { return _mm512_min_ps(a, b); }
 [[gnu::always_inline]] inline F32 max(F32 a, F32 b) { return _mm512_max_ps(a, b); }
@@ -47,19 +45,20 @@ class Columns {
     _mm512_mask_storeu_epi32(p + j * kLanes, mask_[j], (__m512i)v);
   }
 
-  // Saturates the row's int32, plus `zero` (of the type's range), to u8 or s8.
+  // Saturates the row's int32, plus `zero` (of the type's range) if kShift, to u8 or s8.
+  template <bool kShift>
   [[gnu::always_inline]] void store_bytes(uint8_t* p, const I32 (&q)[V], bool is_signed,
-                                          int32_t zero = 0) const {
+                                          int32_t zero) const {
     // The packs work within 128-bit lanes: dword 4 * lane + j goes to 4 * j + lane.
     const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
-    const __m512i zeros = _mm512_set1_epi16(static_cast<int16_t>(zero));
-    const __m512i low =
-        _mm512_adds_epi16(_mm512_packs_epi32((__m512i)q[0], (__m512i)q[V > 1 ? 1 : 0]), zeros);
-    const __m512i high =
-        V < 3
-            ? low
-            : _mm512_adds_epi16(
-                  _mm512_packs_epi32((__m512i)q[V > 2 ? 2 : 0], (__m512i)q[V > 3 ? 3 : 0]), zeros);
+    __m512i low = _mm512_packs_epi32((__m512i)q[0], (__m512i)q[V > 1 ? 1 : 0]);
+    __m512i high =
+        V < 3 ? low : _mm512_packs_epi32((__m512i)q[V > 2 ? 2 : 0], (__m512i)q[V > 3 ? 3 : 0]);
+    if (kShift) {
+      const __m512i zeros = _mm512_set1_epi16(static_cast<int16_t>(zero));
+      low = _mm512_adds_epi16(low, zeros);
+      high = V < 3 ? low : _mm512_adds_epi16(high, zeros);
+    }
     const __m512i packed =
         is_signed ? _mm512_packs_epi16(low, high) : _mm512_packus_epi16(low, high);
     _mm512_mask_storeu_epi8(p, bytes_, _mm512_permutexvar_epi32(order, packed));

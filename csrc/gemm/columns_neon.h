@@ -11,8 +11,6 @@ constexpr int32_t kLanes = 4;
 using F32 = float __attribute__((vector_size(16)));
 using I32 = int32_t __attribute__((vector_size(16)));
 
-constexpr bool kNanIsSmallest = false;
-
 // The second operand where one is NaN.
 [[gnu::always_inline]] inline F32 min(F32 a, F32 b) {
   return (F32)vbslq_f32(vcltq_f32(a, b), a, b);
@@ -34,15 +32,20 @@ class Columns {
   void store(int j, float* p, F32 v) const { store_vector(j, p, v); }
   void store(int j, int32_t* p, I32 v) const { store_vector(j, p, v); }
 
-  // Saturates the row's int32, plus `zero` (of the type's range), to u8 or s8.
+  // Saturates the row's int32, plus `zero` (of the type's range) if kShift, to u8 or s8.
+  template <bool kShift>
   [[gnu::always_inline]] void store_bytes(uint8_t* p, const I32 (&q)[V], bool is_signed,
-                                          int32_t zero = 0) const {
+                                          int32_t zero) const {
     int16x4_t words[4];
 #pragma GCC unroll 16
     for (int j = 0; j < 4; ++j) words[j] = vqmovn_s32((int32x4_t)q[j < V ? j : 0]);
-    const int16x8_t zeros = vdupq_n_s16(static_cast<int16_t>(zero));
-    const int16x8_t low = vqaddq_s16(vcombine_s16(words[0], words[1]), zeros);
-    const int16x8_t high = vqaddq_s16(vcombine_s16(words[2], words[3]), zeros);
+    int16x8_t low = vcombine_s16(words[0], words[1]);
+    int16x8_t high = vcombine_s16(words[2], words[3]);
+    if (kShift) {
+      const int16x8_t zeros = vdupq_n_s16(static_cast<int16_t>(zero));
+      low = vqaddq_s16(low, zeros);
+      high = vqaddq_s16(high, zeros);
+    }
     const uint8x16_t bytes =
         is_signed ? vreinterpretq_u8_s8(vcombine_s8(vqmovn_s16(low), vqmovn_s16(high)))
                   : vcombine_u8(vqmovun_s16(low), vqmovun_s16(high));

@@ -10,8 +10,6 @@ constexpr int32_t kLanes = 4;
 using F32 = float __attribute__((vector_size(16)));
 using I32 = int32_t __attribute__((vector_size(16)));
 
-constexpr bool kNanIsSmallest = false;
-
 // The second operand where one is NaN.
 inline F32 min(F32 a, F32 b) { return a < b ? a : b; }
 inline F32 max(F32 a, F32 b) { return a > b ? a : b; }
@@ -33,12 +31,13 @@ class Columns {
   void store(int j, float* p, F32 v) const { store_lanes(j, p, v); }
   void store(int j, int32_t* p, I32 v) const { store_lanes(j, p, v); }
 
-  // Saturates the row's int32, plus `zero` (of the type's range), to u8 or s8.
-  void store_bytes(uint8_t* p, const I32 (&q)[V], bool is_signed, int32_t zero = 0) const {
+  // Saturates the row's int32, plus `zero` (of the type's range) if kShift, to u8 or s8.
+  template <bool kShift>
+  void store_bytes(uint8_t* p, const I32 (&q)[V], bool is_signed, int32_t zero) const {
     const int32_t low = is_signed ? -128 : 0;
     const int32_t high = is_signed ? 127 : 255;
     for (int32_t n = 0; n < count_; ++n) {
-      const int32_t v = q[n / kLanes][n % kLanes] + zero;
+      const int32_t v = q[n / kLanes][n % kLanes] + (kShift ? zero : 0);
       p[n] = static_cast<uint8_t>(v < low ? low : (v > high ? high : v));
     }
   }

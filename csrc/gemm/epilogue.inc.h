@@ -2,10 +2,9 @@
 // registers, written once.
 //
 // The including file has included one columns_<isa>.h, which gives the vector types F32 and I32
-// (their arithmetic is the compiler's own), kLanes, min, max, round_even (kNanIsSmallest: which
-// makes INT_MIN of NaN and of what is below it) and Columns<V>: the loads and stores that know
-// where the result ends. Every loop over the sums is unrolled by pragma: gcc keeps an array in
-// registers only when no index is left.
+// (their arithmetic is the compiler's own), kLanes, min, max, round_even and Columns<V>: the loads
+// and stores that know where the result ends. Every loop over the sums is unrolled by pragma: gcc
+// keeps an array in registers only when no index is left.
 #pragma once
 #include "gemm/strip.inc.h"
 
@@ -133,9 +132,9 @@ template <int R, int V>
   }
 }
 
-template <int R, int V, bool kFloor>
+template <int R, int V, bool kShift>
 [[gnu::always_inline]] inline void store_rows(const TileArgs& args, const Columns<V>& columns,
-                                              const F32 (&v)[R][V], F32 lo, F32 hi) {
+                                              const F32 (&v)[R][V]) {
   const Epilogue& e = *args.epilogue;
   const bool is_signed = e.out == Out::s8;
   uint8_t* to = static_cast<uint8_t*>(args.c);
@@ -143,28 +142,29 @@ template <int R, int V, bool kFloor>
   for (int r = 0; r < R; ++r) {
     I32 q[V];
 #pragma GCC unroll 16
-    for (int j = 0; j < V; ++j) {
-      // NaN becomes lo, the second operand; without a floor it stays.
-      q[j] = round_even(kFloor ? min(max(v[r][j], lo), hi) : min(hi, v[r][j]));
-    }
-    columns.store_bytes(to + r * args.ldc, q, is_signed, e.out_zero);
+    for (int j = 0; j < V; ++j) q[j] = round_even(v[r][j]);
+    columns.template store_bytes<kShift>(to + r * args.ldc, q, is_signed, e.out_zero);
   }
 }
 
 template <int R, int V>
 [[gnu::always_inline]] inline void store_bytes(const TileArgs& args, const Columns<V>& columns,
-                                               const F32 (&v)[R][V]) {
+                                               F32 (&v)[R][V]) {
   const Epilogue& e = *args.epilogue;
-  // Beyond +-1024 the result saturates anyway, and the conversion to int32 has an answer below.
-  const F32 lo = F32{} + (e.lo > -1024.0f ? e.lo : -1024.0f);
-  const F32 hi = F32{} + (e.hi < 1024.0f ? e.hi : 1024.0f);
-  // A floor at the low end of the type is no more than the saturation gives, also for NaN where the
-  // conversion makes it the smallest integer.
-  const int32_t low_end = (e.out == Out::s8 ? -128 : 0) - e.out_zero;
-  if (kNanIsSmallest && e.lo <= static_cast<float>(low_end)) {
-    store_rows<R, V, false>(args, columns, v, lo, hi);
+  if (!e.saturates) {
+    // Beyond +-1024 the result saturates anyway, and the conversion to int32 has an answer below.
+    const F32 lo = F32{} + (e.lo > -1024.0f ? e.lo : -1024.0f);
+    const F32 hi = F32{} + (e.hi < 1024.0f ? e.hi : 1024.0f);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+      for (int j = 0; j < V; ++j) v[r][j] = min(max(v[r][j], lo), hi);  // NaN: the second operand
+    }
+  }
+  if (e.out_zero == 0) {
+    store_rows<R, V, false>(args, columns, v);
   } else {
-    store_rows<R, V, true>(args, columns, v, lo, hi);
+    store_rows<R, V, true>(args, columns, v);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "gemm/gemm.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace pycompress {
@@ -311,6 +312,23 @@ void gemm_init(const PackedB& b, int32_t a_zero, bool a_signed, const int32_t* b
     if (!b.col_zero.empty()) value -= static_cast<uint32_t>(b.col_zero[n]) * shift_sum;
     init[n] = static_cast<int32_t>(value);
   }
+}
+
+bool only_saturates(const Epilogue& e, int64_t n) {
+  constexpr float kSums = 2147483648.0f;  // the largest |sum|, and what an int32 stays below
+  if ((e.out != Out::u8 && e.out != Out::s8) || e.row_scale != nullptr) return false;
+  // A bound that rounds to the end of the type says no more than the end does.
+  const auto least = static_cast<float>((e.out == Out::s8 ? -128 : 0) - e.out_zero);
+  if (!(e.lo < least + 0.5f && e.hi > least + 254.5f)) return false;
+  // In the order in which a tile rounds: what grows by no step is a bound of all. NaN is below
+  // nothing.
+  const float residual = 512.0f * std::fabs(e.residual_scale);
+  bool fits = e.scale != nullptr;
+  for (int64_t i = 0; fits && i < n; ++i) {
+    const float bias = e.bias == nullptr ? 0.0f : std::fabs(e.bias[i]);
+    fits = std::fabs(e.scale[i]) * kSums + bias + residual < kSums;
+  }
+  return fits;
 }
 
 int64_t fitted_height(const PackedB& b, int64_t m) {

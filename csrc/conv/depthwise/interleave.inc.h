@@ -67,8 +67,8 @@ struct Lane32 {
       const int32_t least = epilogue.out == Out::u8 ? 0 : -128;
       const auto bottom = static_cast<float>(least - epilogue.out_zero);
       const auto top = static_cast<float>(least + 255 - epilogue.out_zero);
-      low = low < bottom ? bottom : low > top ? top : low;
-      high = high > top ? top : high < bottom ? bottom : high;
+      low = low < bottom + 0.5f ? bottom : low > top ? top : low;
+      high = high > top - 0.5f ? top : high < bottom ? bottom : high;
       whole_range = low == bottom && high == top;
     }
     lo = _mm256_set1_ps(low);
