@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import shutil
+import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
@@ -313,7 +314,7 @@ def _row(
 @contextmanager
 def one_core() -> Iterator[None]:
     """Keep this process on one core, where the system has that: engines are compared alike."""
-    if not hasattr(os, "sched_setaffinity"):
+    if sys.platform != "linux":
         yield
         return
     before = os.sched_getaffinity(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pycompress
+from pycompress.kernels.cpu import usable_cpus
 
 DEFAULT_CACHES = {"L1": 32 << 10, "L2": 512 << 10, "L3": 8 << 20}
 """For a system that does not tell."""
@@ -66,13 +66,10 @@ def this_machine() -> Machine:
     """
     versions = {"pycompress": pycompress.__version__, "Python": platform.python_version()}
     versions |= {name: version(name) for name in ("numpy", "onnxruntime") if find_spec(name)}
-    cpus = (
-        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    )
     return Machine(
         cpu=_cpu_name(),
         system=f"{platform.machine()} {sys.platform}",
-        cpus=len(cpus),
+        cpus=usable_cpus(),
         isas=tuple(pycompress.available_isas()),
         caches=_caches(),
         versions=versions,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeAlias
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from pycompress.calibration.histogram import Histogram
+from pycompress.kernels.cpu import usable_cpus
 
 if TYPE_CHECKING:
     from pycompress.calibration.feeds import Feed
@@ -53,7 +53,7 @@ def collect(
                 second.update(tensor)
 
     # each value has observers of its own, so values can be taken in side by side
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         for feed in stream:
             list(pool.map(take, zip(watched(names, moments), run(feed), strict=True)))
     return histograms

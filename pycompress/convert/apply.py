@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from pycompress.convert.verify import ConversionError
 from pycompress.convert.weights import quantize_table, quantize_weight
 from pycompress.graph.ir import PRESET, Graph, Node, Quantized, Value
 from pycompress.graph.names import Names
+from pycompress.kernels.cpu import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,7 +69,7 @@ class WeightCache:
         """Round the weights of layers by their moments, several at a time."""
         chosen = list(layers)
         self._moments |= {id(layer.weight): layer.moments for layer in chosen}
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(usable_cpus()) as pool:
             list(pool.map(lambda layer: self.get(layer.weight, layer.format), chosen))
 
     def take_over(self, other: WeightCache, layers: Iterable[Layer]) -> None:

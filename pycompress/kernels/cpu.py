@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pycompress import _core
 
 
@@ -72,3 +74,16 @@ def get_num_threads() -> int:
         The number, the caller's thread included.
     """
     return _core.get_num_threads()
+
+
+def usable_cpus() -> int:
+    """Count the CPUs that this process may use, or all of them where the system does not say.
+
+    Returns
+    -------
+    int
+        1 or more.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import pycompress
+from pycompress.kernels.cpu import usable_cpus
 from pycompress.report.report import plain
 
 
@@ -44,7 +44,7 @@ def info() -> Info:
         machine=f"{platform.machine()} {sys.platform}",
         isa=pycompress.isa(),
         available_isas=tuple(pycompress.available_isas()),
-        cpus=_usable_cpus(),
+        cpus=usable_cpus(),
         packages={name: _version(name) for name in ("numpy", "onnx", "onnxruntime", "magika")},
     )
 
@@ -54,9 +54,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
-
-
-def _usable_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

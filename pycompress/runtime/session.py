@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from pycompress.kernels.cpu import usable_cpus
 from pycompress.runtime import plan
 from pycompress.runtime.collector import collector_at_rest
 from pycompress.runtime.tensor_info import TensorInfo
@@ -91,7 +92,7 @@ class InferenceSession:
         if float_format not in {"float32", "bfloat16"}:
             msg = f"float_format must be 'float32' or 'bfloat16', got {float_format!r}"
             raise ValueError(msg)
-        self.num_threads = num_threads or _cpus()
+        self.num_threads = num_threads or usable_cpus()
         self._inputs: list[TensorInfo]
         self._outputs: list[TensorInfo]
         self._held: dict[str, np.dtype[Any]] = {}  # inputs that the steps take in another type
@@ -342,8 +343,3 @@ def _engine(fallback: str) -> str:
         msg = "fallback 'onnxruntime' needs onnxruntime: pip install 'pycompress[ort]'"
         raise ModuleNotFoundError(msg)
     return fallback
-
-
-def _cpus() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

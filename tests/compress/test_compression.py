@@ -49,6 +49,15 @@ def test_the_written_model_runs_elsewhere_and_agrees(cnn, tmp_path, mode):
         assert cosine(reference(feed)[0], ours.run(None, feed)[0]) > 0.99
 
 
+def test_a_system_that_does_not_say_which_cpus_are_ours_will_do(cnn, tmp_path, monkeypatch):
+    """As macOS and Windows do not."""
+    here, there = tmp_path / "here.onnx", tmp_path / "there.onnx"
+    pycompress.compress(cnn, here, images(8))
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    pycompress.compress(cnn, there, images(8))
+    assert there.read_bytes() == here.read_bytes()
+
+
 def test_a_session_does_not_simplify_what_compress_has_simplified(cnn, tmp_path, monkeypatch):
     target = tmp_path / "int8.onnx"
     pycompress.compress(cnn, target, images(8))
