@@ -79,6 +79,12 @@ Instance::Instance(const Plan& plan)
   }
 }
 
+void Instance::split(bool over_pool) {
+  if (split_ == over_pool) return;
+  split_ = over_pool;
+  for (RunContext& context : contexts_) context.pool_ = over_pool ? plan_.pool_ : nullptr;
+}
+
 void Instance::run(const std::vector<void*>& inputs, const std::vector<void*>& outputs,
                    bool profiling, bool poison) {
   if (poison) std::memset(memory_.data(), 0xff, plan_.arena_bytes_);
@@ -116,7 +122,13 @@ void run_plan(const std::shared_ptr<Plan>& plan, ThreadPool* pool, const std::ve
               const std::vector<void*>& outputs, bool profiling, bool poison) {
   if (plan->batch() != nullptr) return plan->batch()->run(pool, inputs, outputs, profiling, poison);
   Lease lease(plan);
+  if (pool == nullptr || pool->size() == 1) return lease->run(inputs, outputs, profiling, poison);
+  const bool split = plan->threads().splits();
+  lease->split(split);
+  const auto start = std::chrono::steady_clock::now();
   lease->run(inputs, outputs, profiling, poison);
+  const std::chrono::nanoseconds spent = std::chrono::steady_clock::now() - start;
+  if (!profiling) plan->threads().took(split, spent.count());
 }
 
 }  // namespace pycompress

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/op.h"
+#include "engine/thread_choice.h"
 #include "gemm/gemm.h"
 
 namespace pycompress {
@@ -61,6 +62,9 @@ class Plan {
   void set_batch(std::unique_ptr<Batch> batch);
   const Batch* batch() const { return batch_.get(); }
 
+  // Of a plan that has a pool and no parts.
+  ThreadChoice& threads() { return threads_; }
+
   // Takes an idle instance, makes one, or waits when there are as many as can be useful at once.
   // give_back() when done.
   Instance* take();
@@ -82,6 +86,7 @@ class Plan {
   size_t persistent_bytes_ = 0;
   int folded_ = 0;
   std::unique_ptr<Batch> batch_;
+  ThreadChoice threads_;
 
   mutable std::mutex mutex_;
   std::condition_variable returned_;
@@ -93,6 +98,8 @@ class Plan {
 class Instance {
  public:
   explicit Instance(const Plan& plan);
+  // The operators split their work over the plan's pool, or do not.
+  void split(bool over_pool);
   // inputs, outputs: one pointer per graph input and output.
   void run(const std::vector<void*>& inputs, const std::vector<void*>& outputs, bool profiling,
            bool poison);
@@ -103,6 +110,7 @@ class Instance {
   std::vector<Tensor> tensors_;
   std::vector<const Tensor*> pointers_;
   std::vector<RunContext> contexts_;
+  bool split_ = true;
 };
 
 // Holds an instance for the length of one run.
