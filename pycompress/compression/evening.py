@@ -20,7 +20,6 @@ from pycompress.convert import (
     Kind,
     apply_plan,
     best_factors,
-    choose_ranges,
     even_out,
     find_streams,
     make_plan,
@@ -43,7 +42,7 @@ HEAD = 32
 COMPARED = 16
 """Of those that ranges are fitted to so many are compared, beside the ones that are held back."""
 
-LEAST_HELD, LEAST_COMPARED = 2, 4
+LEAST_HELD, LEAST_COMPARED = 4, 8
 """With fewer feeds nothing can be said of others, and nothing is evened out."""
 
 CLEARLY = 0.9
@@ -231,7 +230,7 @@ class Evening:
         weights = fit.weights()
         budget = Budget(fit.graph, {}, weights, judge)
         methods = self.wishes.methods if fit.histograms else self.wishes.methods[:1]
-        found = {name: choose_ranges(fit.histograms, name) for name in methods}
+        found = {name: fit.ranges(name) for name in methods}
         trials = [(name, settle(fit.graph, fit.plan, r, weights), r) for name, r in found.items()]
         _, plan = budget.best_ranges(trials)
         graph = apply_plan(fit.graph, plan, budget.ranges, weights)

@@ -9,12 +9,12 @@ import numpy as np
 
 from pycompress.calibration import Histogram, Moments, ScaledMoments, collect, watched
 from pycompress.compression.sessions import run_to
-from pycompress.convert import WeightCache, observed
+from pycompress.convert import WeightCache, choose_ranges, observed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from pycompress.calibration import Feed
+    from pycompress.calibration import Feed, Range, RangeMethod
     from pycompress.convert import Layer, Plan
     from pycompress.graph import Graph
 
@@ -65,6 +65,7 @@ class Fit:
         self._run = run_to(graph, watched(self._own, self._readers))
         self._seen = 0
         self._weights: tuple[int, WeightCache] | None = None
+        self._ranges: dict[RangeMethod, tuple[int, dict[str, Range]]] = {}
 
     @property
     def histograms(self) -> dict[str, Histogram]:
@@ -82,6 +83,16 @@ class Fit:
                 yield feed
 
         collect(self._run, list(self._own), told(), self._readers, self._own)
+
+    def ranges(self, method: RangeMethod) -> dict[str, Range]:
+        """Return the ranges of what was seen so far, chosen one way."""
+        if method not in self._ranges or self._ranges[method][0] != self._seen:
+            found = choose_ranges(self._own, method)
+            if self._like is not None:
+                others = self._like.ranges(method)
+                found |= {name: r for name, r in others.items() if name not in self._own}
+            self._ranges[method] = (self._seen, {n: found[n] for n in self._names if n in found})
+        return self._ranges[method][1]
 
     def weights(self) -> WeightCache:
         """Return the weights, rounded by what was seen so far."""

@@ -16,7 +16,6 @@ from pycompress.convert import (
     BudgetError,
     Judge,
     apply_plan,
-    choose_ranges,
     separate_residuals,
     settle,
     verify,
@@ -164,7 +163,7 @@ def _searched(fit: Fit, judge: Judge, wishes: Wishes, tell: Tell) -> Outcome:
     tell(f"converting and judging on {len(judge.held_back)} feeds")
     budget = Budget(graph, {}, weights, judge)
     methods = wishes.methods if fit.histograms else wishes.methods[:1]
-    found = {name: choose_ranges(fit.histograms, name) for name in methods}
+    found = {name: fit.ranges(name) for name in methods}
     trials = [(name, settle(graph, fit.plan, r, weights), r) for name, r in found.items()]
     # before anything is judged: the search would move what was converted wrongly back to float
     _, first, bounds = trials[0]

@@ -142,6 +142,17 @@ def case(request, tmp_path):
     return tmp_path, data
 
 
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory):
+    """A model, and decisions by which its channels are evened out."""
+    folder = tmp_path_factory.mktemp("decided")
+    onnx.save(separable(), folder / "m.onnx")
+    pycompress.compress(
+        folder / "m.onnx", folder / "a.onnx", pictures(8), equalize="on", report=folder / "r.json"
+    )
+    return folder / "m.onnx", folder / "r.json"
+
+
 def error(path, source, data):
     found = pycompress.compare(source, path, data(6, 99)).agreement
     return 1.0 - found.outputs[0].cosine_mean
@@ -196,9 +207,10 @@ def test_a_sum_costs_a_multiplication_that_is_asked_for(tmp_path):
     assert products > [n.op_type for n in onnx.load(tmp_path / "a.onnx").graph.node].count("Mul")
 
 
-def test_too_few_examples_are_no_ground(tmp_path):
+@pytest.mark.parametrize("count", [1, 13])
+def test_too_few_examples_are_no_ground(tmp_path, count):
     onnx.save(separable(), tmp_path / "m.onnx")
-    report = pycompress.compress(tmp_path / "m.onnx", tmp_path / "a.onnx", pictures(1))
+    report = pycompress.compress(tmp_path / "m.onnx", tmp_path / "a.onnx", pictures(count))
     assert {p.reason for p in report.evened} >= {
         "there are too few examples to tell whether it helps with others"
     }
@@ -238,14 +250,13 @@ def test_switches_that_can_not_be_are_refused(tmp_path, wish, said):
         (lambda p: {k: v for k, v in p.items() if k != "kind"}, "are damaged: TypeError"),
     ],
 )
-def test_decisions_about_other_places_are_refused(tmp_path, change, said):
-    source, file = tmp_path / "m.onnx", tmp_path / "d.json"
-    onnx.save(separable(), source)
-    found = pycompress.compress(source, tmp_path / "a.onnx", pictures(16)).decisions.to_dict()
+def test_decisions_about_other_places_are_refused(decided, tmp_path, change, said):
+    source, page = decided
+    found = json.loads(page.read_text())["decisions"]
     found["evened"] = [change(p) if p["taken"] else p for p in found["evened"]]
-    file.write_text(json.dumps(found))
+    (tmp_path / "d.json").write_text(json.dumps(found))
     with pytest.raises(PlanError) as caught:
-        pycompress.compress(source, tmp_path / "b.onnx", pictures(16), decisions=file)
+        pycompress.compress(source, tmp_path / "b.onnx", pictures(8), decisions=tmp_path / "d.json")
     assert said in str(caught.value)
 
 
@@ -283,20 +294,15 @@ def not_exact(site, exponents):
     ],
 )
 @pytest.mark.parametrize("replayed", [False, True])
-def test_planted_factors_are_named_and_not_shipped(tmp_path, monkeypatch, mistake, said, replayed):
-    source, target, page = tmp_path / "m.onnx", tmp_path / "out.onnx", tmp_path / "r.json"
-    onnx.save(separable(), source)
-    wish = {}
-    if replayed:
-        pycompress.compress(
-            source, tmp_path / "right.onnx", pictures(8), report=page, equalize="on"
-        )
-        wish = {"decisions": page}
+def test_planted_factors_are_named_and_not_shipped(
+    decided, tmp_path, monkeypatch, mistake, said, replayed
+):
+    source, page = decided
+    target = tmp_path / "out.onnx"
+    wish = {"decisions": page} if replayed else {"equalize": "on"}
     monkeypatch.setattr(evening, "scaled", mistake)
     with pytest.raises(ConversionError, match=said):
-        pycompress.compress(
-            source, target, pictures(8), best_effort=True, **(wish or {"equalize": "on"})
-        )
+        pycompress.compress(source, target, pictures(8), best_effort=True, **wish)
     assert not target.exists()
 
 

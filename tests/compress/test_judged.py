@@ -5,17 +5,16 @@ from types import SimpleNamespace
 import pytest
 
 from pycompress.compression import judged
+from pycompress.compression.ways import Way
 from pycompress.convert import BudgetError
 
 
-class Found(judged.Outcome):
+def found(price, share=0.9, moved=1):
     """What a search came to, as far as the choice between two of them looks at it."""
-
-    def __init__(self, price, share=0.9, moved=1):
-        verdict = SimpleNamespace(kept=share <= 1, share=share)
-        self.chosen = SimpleNamespace(verdict=verdict)
-        self.budget = SimpleNamespace(costs=SimpleNamespace(share_of=lambda _: price))
-        self.search, self.plan = SimpleNamespace(moved=moved), None
+    budget = SimpleNamespace(costs=SimpleNamespace(share_of=lambda _: price))
+    verdict = SimpleNamespace(kept=share <= 1, share=share)
+    chosen = Way("as written", None, None, verdict)
+    return judged.Outcome(None, budget, SimpleNamespace(moved=moved), chosen, None, "")
 
 
 BROKEN = BudgetError("the bounds can't be kept: at best")
@@ -24,16 +23,16 @@ BROKEN = BudgetError("the bounds can't be kept: at best")
 @pytest.mark.parametrize(
     ("evened", "plain", "wanted"),
     [
-        (Found(0.5, moved=0), None, "evened"),  # nobody looks at the other one
-        (Found(0.5), Found(0.4), "plain"),
-        (Found(0.4), Found(0.5), "evened"),
-        (Found(0.5), Found(0.499), "evened"),  # no dearer than can be told
-        (Found(0.5, share=1.1), Found(0.9), "plain"),
-        (Found(0.9), Found(0.5, share=1.1), "evened"),
-        (Found(0.9, share=1.2), Found(0.5, share=1.4), "evened"),
-        (Found(0.5, share=1.4), Found(0.9, share=1.2), "plain"),
-        (Found(0.5), BROKEN, "evened"),
-        (BROKEN, Found(0.5), "plain"),
+        (found(0.5, moved=0), None, "evened"),  # nobody looks at the other one
+        (found(0.5), found(0.4), "plain"),
+        (found(0.4), found(0.5), "evened"),
+        (found(0.5), found(0.499), "evened"),  # no dearer than can be told
+        (found(0.5, share=1.1), found(0.9), "plain"),
+        (found(0.9), found(0.5, share=1.1), "evened"),
+        (found(0.9, share=1.2), found(0.5, share=1.4), "evened"),
+        (found(0.5, share=1.4), found(0.9, share=1.2), "plain"),
+        (found(0.5), BROKEN, "evened"),
+        (BROKEN, found(0.5), "plain"),
         (BROKEN, BROKEN, ""),
     ],
 )
@@ -41,10 +40,10 @@ def test_the_cheaper_of_two_outcomes_is_taken(monkeypatch, evened, plain, wanted
     outcomes = {"evened": evened, "plain": plain}
 
     def searched(fit, *_):
-        found = outcomes[fit]
-        if isinstance(found, BudgetError):
-            raise found
-        return found
+        outcome = outcomes[fit]
+        if isinstance(outcome, BudgetError):
+            raise outcome
+        return outcome
 
     monkeypatch.setattr(judged, "_searched", searched)
     given_up = []
