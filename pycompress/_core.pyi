@@ -12,6 +12,8 @@ import numpy
 __all__: list[str] = [
     "Activation",
     "DataOp",
+    "GraphReader",
+    "GraphWalks",
     "PackedBf16",
     "PackedBf16Convolution",
     "PackedConvolution",
@@ -54,6 +56,7 @@ __all__: list[str] = [
     "range",
     "reduce",
     "reduce_rows",
+    "scaled",
     "set_num_threads",
     "softmax",
     "sum_q8",
@@ -62,6 +65,7 @@ __all__: list[str] = [
     "time_traffic",
     "unary",
     "use_isa",
+    "view_of",
 ]
 
 class PackedBf16:
@@ -101,7 +105,7 @@ class DataOp:
         name: str,
         inputs: typing.SupportsInt | typing.SupportsIndex,
         outputs: typing.SupportsInt | typing.SupportsIndex,
-        attrs: dict[str, typing.Any],
+        attrs: dict[typing.Any, typing.Any],
     ) -> None: ...
     def run(self, inputs: collections.abc.Sequence[numpy.ndarray | None]) -> list[typing.Any]: ...
 
@@ -123,6 +127,30 @@ class PackedWeights:
     def scale(self) -> typing.Any: ...
     @property
     def shape(self) -> tuple[int, int]: ...
+
+class GraphWalks:
+    """
+    Walks over nodes and values, instances of these two classes.
+    """
+
+    def __init__(self, node: type, value: type) -> None: ...
+    def dtypes(self, nodes: list[typing.Any]) -> list[typing.Any]: ...
+    def in_order(self, nodes: list[typing.Any]) -> bool: ...
+    def order(self, nodes: list[typing.Any], roots: list[typing.Any]) -> list[typing.Any]: ...
+    def readers(self, nodes: list[typing.Any], as_dicts: bool) -> dict[typing.Any, typing.Any]: ...
+    def settle(
+        self,
+        node: typing.Any,
+        shapes: dict[typing.Any, typing.Any],
+        rules: dict[typing.Any, typing.Any],
+        with_types: bool,
+    ) -> bool: ...
+    def surroundings(
+        self,
+        node: typing.Any,
+        members: dict[typing.Any, typing.Any],
+        others: tuple[typing.Any, ...],
+    ) -> tuple[typing.Any, ...]: ...
 
 class PackedInt4:
     """
@@ -164,6 +192,28 @@ class PackedConvolution:
     @property
     def shape(self) -> tuple[int, ...]: ...
 
+class GraphReader:
+    """
+    Makes nodes and values of the messages of a file.
+    """
+
+    def __init__(
+        self,
+        node: type,
+        value: type,
+        dtypes: dict[typing.Any, typing.Any],
+        limits: dict[typing.Any, typing.Any],
+    ) -> None: ...
+    def wire(
+        self,
+        messages: typing.Any,
+        types: dict[typing.Any, typing.Any],
+        local: dict[typing.Any, typing.Any],
+        outer: dict[typing.Any, typing.Any],
+        taken: set[typing.Any],
+        builder: typing.Any,
+    ) -> list[typing.Any]: ...
+
 class Program:
     """
     A model's operators, planned per signature of input shapes.
@@ -176,7 +226,7 @@ class Program:
         name: str,
         inputs: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
         outputs: typing.SupportsInt | typing.SupportsIndex,
-        attrs: dict[str, typing.Any],
+        attrs: dict[typing.Any, typing.Any],
         weights: collections.abc.Sequence[
             tuple[
                 collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
@@ -204,7 +254,7 @@ class Program:
     def run(self, inputs: collections.abc.Sequence[numpy.ndarray]) -> list[typing.Any]: ...
     def set_poison(self, on: bool) -> None: ...
     def set_profiling(self, on: bool) -> None: ...
-    def stats(self) -> dict[str, typing.Any]: ...
+    def stats(self) -> dict[typing.Any, typing.Any]: ...
 
 def add_q8(
     a: numpy.ndarray,
@@ -324,7 +374,7 @@ def pack_int4(
     bias: typing.Any = None,
     isa: str = "",
 ) -> PackedInt4: ...
-def parse_onnx(bytes: numpy.ndarray, classes: dict[str, typing.Any]) -> typing.Any:
+def parse_onnx(bytes: numpy.ndarray, classes: dict[typing.Any, typing.Any]) -> typing.Any:
     """
     The messages of an ONNX file (uint8), each an instance of the NamedTuple of its name.
     """
@@ -383,6 +433,13 @@ def quantize_weights(
 def range(x: numpy.ndarray) -> tuple[float, float]: ...
 def reduce(op: str, x: numpy.ndarray) -> float: ...
 def reduce_rows(op: str, x: numpy.ndarray, acc: numpy.ndarray) -> None: ...
+def scaled(
+    weight: numpy.ndarray, scale: numpy.ndarray, axis: typing.SupportsInt | typing.SupportsIndex
+) -> tuple[typing.Any, ...]:
+    """
+    weight * scale along an axis, rounded once from float64; whether it is finite.
+    """
+
 def set_num_threads(threads: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 def softmax(x: numpy.ndarray, out: typing.Any = None) -> numpy.ndarray: ...
 def sum_q8(x: numpy.ndarray, acc: numpy.ndarray) -> None: ...
@@ -416,3 +473,13 @@ def unary(
     out: typing.Any = None,
 ) -> numpy.ndarray: ...
 def use_isa(name: str) -> None: ...
+def view_of(
+    file: numpy.ndarray,
+    begin: typing.SupportsInt | typing.SupportsIndex,
+    end: typing.SupportsInt | typing.SupportsIndex,
+    dtype: numpy.dtype[typing.Any],
+    shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+) -> typing.Any:
+    """
+    Bytes of a file as an array; None when their number is not that of the shape.
+    """

@@ -24,7 +24,12 @@ STUB = ROOT / "pycompress" / "_core.pyi"
 class _Parameters(ast.NodeTransformer):
     """Gives the bare containers of pybind11's signatures the parameters that mypy asks for."""
 
-    WANTED = {"list": "list[typing.Any]", "dict": "dict[str, typing.Any]"}  # noqa: RUF012
+    WANTED = {  # noqa: RUF012
+        "list": "list[typing.Any]",
+        "dict": "dict[typing.Any, typing.Any]",
+        "set": "set[typing.Any]",
+        "tuple": "tuple[typing.Any, ...]",
+    }
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.Subscript:
         node.slice = self.visit(node.slice)

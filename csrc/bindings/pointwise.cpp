@@ -187,9 +187,40 @@ void sum_q8(const py::array& x, py::array acc) {
   }
 }
 
+// weight * scale along an axis, multiplied in float64 and rounded once, and whether it is finite.
+py::tuple scaled(const py::array& weight, const py::array& scale, py::ssize_t axis) {
+  const auto* from = need<float>("weight", weight);
+  if (axis < 0 || axis >= weight.ndim()) {
+    throw py::value_error("axis " + std::to_string(axis) + " is none of weight's, of shape " +
+                          shape_text(weight));
+  }
+  const auto* factors = need<double>("scale", scale, {weight.shape(axis)});
+  py::ssize_t outer = 1;
+  py::ssize_t inner = 1;
+  for (py::ssize_t i = 0; i < axis; ++i) outer *= weight.shape(i);
+  for (py::ssize_t i = axis + 1; i < weight.ndim(); ++i) inner *= weight.shape(i);
+  py::array_t<float> made(shape_vector(weight));
+  float* to = made.mutable_data();
+  double worst = 0;  // x * 0 is 0 for what is finite, NaN for what is not
+  for (py::ssize_t i = 0; i < outer; ++i) {
+    for (py::ssize_t c = 0; c < weight.shape(axis); ++c) {
+      const double factor = factors[c];
+      for (py::ssize_t k = 0; k < inner; ++k) {
+        to[k] = static_cast<float>(static_cast<double>(from[k]) * factor);
+      }
+      for (py::ssize_t k = 0; k < inner; ++k) worst += static_cast<double>(to[k]) * 0.0;
+      from += inner;
+      to += inner;
+    }
+  }
+  return py::make_tuple(made, worst == 0.0);
+}
+
 }  // namespace
 
 void bind_pointwise(py::module_& module) {
+  module.def("scaled", &scaled, py::arg("weight"), py::arg("scale"), py::arg("axis"),
+             "weight * scale along an axis, rounded once from float64; whether it is finite.");
   const auto none = py::arg("out") = py::none();
   module.def("unary", &unary, py::arg("op"), py::arg("x"), py::arg("alpha") = 0.0f,
              py::arg("beta") = 0.0f, none);

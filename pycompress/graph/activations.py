@@ -178,7 +178,7 @@ def compute(activation: Activation, x: np.ndarray) -> np.ndarray:
                 erf = np.array([math.erf(v) for v in (wide / math.sqrt(2)).ravel()])
                 result = wide * 0.5 * (1 + erf.reshape(wide.shape))
             case "gelu_tanh":
-                inner = math.sqrt(2 / math.pi) * (wide + 0.044715 * wide**3)
+                inner = math.sqrt(2 / math.pi) * (wide + 0.044715 * wide * wide * wide)
                 result = wide * 0.5 * (1 + np.tanh(inner))
             case _:
                 msg = f"there is no activation '{name}'"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pycompress.graph.ir import Graph, Node, Quantized, Value
+from pycompress.graph.ir import WALKS, Graph, Node, Quantized, Value
 from pycompress.graph.names import Names
 from pycompress.graph.shapes import Shapes, infer_shapes
 
@@ -32,6 +32,8 @@ class Edit:
         Why a node does not take the form that a rule offered; the last reason stands.
     version : int
         Grows with every change.
+    members : dict of Node
+        The nodes as they are now, new ones last; the values are None.
     """
 
     def __init__(self, graph: Graph, names: Names | None = None) -> None:
@@ -41,11 +43,9 @@ class Edit:
         self.refused: dict[Node, str] = {}
         self.version = 0
         self._shapes: tuple[int, Shapes] | None = None
-        self._nodes = dict.fromkeys(graph.nodes)
+        self.members = dict.fromkeys(graph.nodes)
         self._is_ordered = False
-        self._readers: dict[Value, dict[Node, None]] = {}
-        for node in graph.nodes:
-            self._register(node)
+        self._readers: dict[Value, dict[Node, None]] = WALKS.readers(graph.nodes, as_dicts=True)
 
     def _register(self, node: Node) -> None:
         readers = self._readers
@@ -59,15 +59,15 @@ class Edit:
 
     def nodes(self) -> list[Node]:
         """Return the nodes as they are now; new ones stand last."""
-        return list(self._nodes)
+        return list(self.members)
 
     def owns(self, node: Node | None) -> bool:
         """Tell whether a node is in this graph (and not in one around it)."""
-        return node in self._nodes
+        return node in self.members
 
     def producer(self, value: Value | None) -> Node | None:
         """Return the node of this graph that computes a value."""
-        return value.producer if value is not None and value.producer in self._nodes else None
+        return value.producer if value is not None and value.producer in self.members else None
 
     def readers(self, value: Value) -> list[Node]:
         """Return the nodes that read a value."""
@@ -111,7 +111,7 @@ class Edit:
         """Take in a node."""
         self.version += 1
         self._is_ordered = False
-        self._nodes[node] = None
+        self.members[node] = None
         self._register(node)
         self.added.append(node)
         return node
@@ -185,26 +185,26 @@ class Edit:
         """Drop a node, and the nodes that only it needed."""
         self.version += 1
         before = list(dict.fromkeys(node.reads()))
-        del self._nodes[node]
+        del self.members[node]
         self.refused.pop(node, None)
         for value in before:
             self._forget(value, node)
 
     def remove_if_dead(self, node: Node) -> None:
         """Drop a node when nobody reads any of its outputs."""
-        if node in self._nodes and not any(self._alive(v) for v in node.outputs):
+        if node in self.members and not any(self._alive(v) for v in node.outputs):
             self.remove(node)
 
     def finish(self) -> Graph:
         """Write the nodes back, sorted, without those that nobody needs."""
-        self.graph.nodes = list(self._nodes)
+        self.graph.nodes = list(self.members)
         if self._is_ordered:  # nodes went, and what read their results reads what came before
             return self.graph
         self.graph.prune()
         self._is_ordered = True
-        dead = self._nodes.keys() - self.graph.nodes
+        dead = self.members.keys() - self.graph.nodes
         self.version += len(dead)
-        self._nodes = dict.fromkeys(self.graph.nodes)
+        self.members = dict.fromkeys(self.graph.nodes)
         for node in dead:
             for value in node.reads():
                 self._readers[value].pop(node, None)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from pycompress import _core
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -151,10 +153,11 @@ class Node:
     def reads(self) -> list[Value]:
         """Return the values that the node reads, its subgraphs' captures included."""
         found = [value for value in self.inputs if value is not None]
-        if self.nested:
-            for graph in self.subgraphs():
-                found += captures(graph)
-        return found
+        return found + self.captured() if self.nested else found
+
+    def captured(self) -> list[Value]:
+        """Return the values that the node's subgraphs read from the graphs around them."""
+        return [value for graph in self.subgraphs() for value in captures(graph)]
 
     def subgraphs(self) -> list[Graph]:
         """Return the graphs among the attributes."""
@@ -193,14 +196,7 @@ class Graph:
 
     def consumers(self) -> dict[Value, list[Node]]:
         """Map each value to its readers, in order; a node whose subgraph reads it counts too."""
-        users: dict[Value, list[Node]] = {}
-        for node in self.nodes:
-            read = node.reads()
-            for value in read if len(read) == 1 else dict.fromkeys(read):
-                if value in users:
-                    users[value].append(node)
-                else:
-                    users[value] = [node]
+        users: dict[Value, list[Node]] = WALKS.readers(self.nodes, as_dicts=False)
         return users
 
     def everywhere(self) -> Iterator[Node]:
@@ -241,8 +237,11 @@ class Graph:
                 self.nodes.append(Node("Identity", [new], [old], name=f"identity_{old.name}"))
 
     def prune(self) -> None:
-        """Drop the nodes whose results nobody reads, and order the rest as `sort` does."""
-        self._order([v.producer for v in self.outputs])
+        """Drop the nodes whose results nobody reads, and order the rest as `sort` does.
+
+        Depth first, from each output.
+        """
+        self.nodes = WALKS.order(self.nodes, [v.producer for v in self.outputs])
 
     def sort(self) -> None:
         """Order the nodes so that each comes after what it reads.
@@ -252,50 +251,16 @@ class Graph:
         ValueError
             When the nodes form a cycle.
         """
-        self._order(self.nodes)
-
-    def _order(self, roots: Iterable[Node | None]) -> None:
-        """Keep what `roots` need, in an order in which it can run (depth first, from each root)."""
-        order: list[Node] = []
-        done: dict[Node, bool] = {}  # False: on the path that is being walked
-        own = set(self.nodes)
-        stack: list[Node | None] = [n for n in reversed(list(roots)) if n in own]
-        path: list[Node] = []  # nodes whose inputs are being walked; None on the stack ends one
-        while stack:
-            node = stack.pop()
-            if node is None:
-                node = path.pop()
-                done[node] = True
-                order.append(node)
-                continue
-            if node in done:
-                continue
-            done[node] = False
-            pending = []
-            for value in node.reads():
-                producer = value.producer
-                if producer is None:
-                    continue
-                known = done.get(producer)
-                if known is None and producer in own:
-                    pending.append(producer)
-                elif known is False:
-                    name = producer.name or producer.output.name
-                    msg = f"the graph has a cycle through node '{name}'"
-                    raise ValueError(msg)
-            if pending:
-                path.append(node)
-                stack.append(None)
-                stack += reversed(pending)
-            else:
-                done[node] = True
-                order.append(node)
-        self.nodes = order
+        self.nodes = WALKS.order(self.nodes, self.nodes)
 
     def fresh(self, stem: str) -> str:
         """Return a name, made from `stem`, that no value or node of this graph has."""
         taken = {v.name for v in self.values()} | {n.name for n in self.nodes}
         return next(name for name in _candidates(stem) if name not in taken)
+
+
+WALKS = _core.GraphWalks(Node, Value)
+"""What every pass needs, natively: who reads what, and an order to run in."""
 
 
 def _candidates(stem: str) -> Iterator[str]:

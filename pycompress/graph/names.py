@@ -6,8 +6,6 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pycompress.graph.ir import Graph
 
 
@@ -24,13 +22,15 @@ class Names:
 
     def __init__(self, graph: Graph, *, late: bool = False) -> None:
         self._graph: Graph | None = graph if late else None
-        self._taken: set[str] = set() if late else set(_names(graph))
+        self._taken: set[str] = set()
         self._next: defaultdict[str, int] = defaultdict(int)
+        if not late:
+            _collect(graph, self._taken)
 
     def fresh(self, stem: str) -> str:
         """Return `stem`, with a number behind it if need be, and never again."""
         if self._graph is not None:
-            self._taken.update(_names(self._graph))
+            _collect(self._graph, self._taken)
             self._graph = None
         name = stem
         while not name or name in self._taken:
@@ -54,10 +54,12 @@ def tell_apart(graph: Graph) -> Graph:
     return graph
 
 
-def _names(graph: Graph) -> Iterator[str]:
-    for value in graph.values():
-        yield value.name
+def _collect(graph: Graph, taken: set[str]) -> None:
+    taken.update([value.name for value in (*graph.inputs, *graph.outputs)])
     for node in graph.nodes:
-        yield node.name
-        for sub in node.subgraphs():
-            yield from _names(sub)
+        taken.add(node.name)
+        taken.update([value.name for value in node.outputs])
+        taken.update([value.name for value in node.inputs if value is not None])
+        for sub in node.subgraphs() if node.nested else ():
+            _collect(sub, taken)
+            taken.update([value.name for value in node.captured()])

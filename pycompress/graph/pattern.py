@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from pycompress.graph.ir import Node, Value
+from pycompress.graph.ir import WALKS, Node, Value
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
@@ -146,21 +146,13 @@ def _leaf(item: str | float) -> _Leaf:
 Surroundings: TypeAlias = "tuple[tuple[str, str], ...]"
 """A node's domain and operator, then for each input those of its producer, or what it is else."""
 
-_ABSENT, _CONSTANT, _GIVEN = ("", "absent"), ("", "constant"), ("", "given")
+_CONSTANT = ("", "constant")
+_OTHERS = (("", "absent"), _CONSTANT, ("", "given"))
 
 
 def surroundings(edit: Edit, node: Node) -> Surroundings:
     """Return what a rule can see of a node without looking further than its inputs."""
-    return ((node.domain, node.op), *[_origin(edit, value) for value in node.inputs])
-
-
-def _origin(edit: Edit, value: Value | None) -> tuple[str, str]:
-    if value is None:
-        return _ABSENT
-    if value.const is not None:
-        return _CONSTANT
-    producer = value.producer
-    return (producer.domain, producer.op) if edit.owns(producer) and producer else _GIVEN
+    return WALKS.surroundings(node, edit.members, _OTHERS)
 
 
 def could_fit(op: _Op, around: Surroundings) -> bool:

@@ -60,6 +60,19 @@ def to_formats(graph: Graph, *, in_place: bool = False) -> Rewrite:
         Change `graph` itself; it is left alone otherwise.
     """
     graph = graph if in_place else graph.copy()
+    refused, edits = _rewrite(graph)
+    nodes = [n for edit in edits for n in edit.graph.nodes]
+    return Rewrite(graph, [_decision(n, refused) for n in nodes])
+
+
+def bring_to_formats(graph: Graph) -> Graph:
+    """Return `graph`, changed as by `to_formats`; nobody asks what became of each node."""
+    _rewrite(graph)
+    return graph
+
+
+def _rewrite(graph: Graph) -> tuple[dict[Node, str], list[Edit]]:
+    """Change a graph; return why nodes stay as they are, and the edits of it and its bodies."""
     refused: dict[Node, str] = {}
 
     def change(edit: Edit) -> None:
@@ -74,8 +87,7 @@ def to_formats(graph: Graph, *, in_place: bool = False) -> Rewrite:
 
     edits = edit_everywhere(graph, _unify, change)
     infer_shapes(graph, again=True)
-    nodes = [n for edit in edits for n in edit.graph.nodes]
-    return Rewrite(graph, [_decision(n, refused) for n in nodes])
+    return refused, edits
 
 
 def _unify(edit: Edit) -> None:

@@ -287,7 +287,7 @@ def _range(shapes: Shapes, node: Node) -> Shape | None:
     return limit if start == (0,) and delta == (1,) and limit is not None else (None,)
 
 
-_SAME = [
+SAME = [
     "Relu",
     "Sigmoid",
     "Tanh",
@@ -333,7 +333,7 @@ _SAME = [
     "DequantizeLinear",
     "pycompress.activation",
 ]
-_BROADCAST = [
+BROADCAST = [
     "Add",
     "Sub",
     "Mul",
@@ -358,12 +358,12 @@ _BROADCAST = [
 ]
 _REDUCTIONS = ["L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare"]
 
-MAY_DIFFER = frozenset((*_BROADCAST, "If", "Concat"))
+MAY_DIFFER = frozenset((*BROADCAST, "If", "Concat"))
 """Operators of two known shapes that may give one that is not: sizes of different names meet."""
 
 _RULES: dict[str, Rule] = {
-    **dict.fromkeys(_SAME, _same),
-    **dict.fromkeys(_BROADCAST, _broadcast),
+    **dict.fromkeys(SAME, _same),
+    **dict.fromkeys(BROADCAST, _broadcast),
     **{f"Reduce{name}": _reduce for name in _REDUCTIONS},
     **dict.fromkeys(("Conv", "pycompress.conv", "ConvInteger"), _conv),
     **dict.fromkeys(("ConvTranspose", "pycompress.conv_transpose"), _conv_transpose),

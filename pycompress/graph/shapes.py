@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pycompress.graph import shape_rules, size_rules
+from pycompress.graph import shape_rules, size_rules, types
+from pycompress.graph.ir import WALKS
 
 if TYPE_CHECKING:
     from pycompress.graph.ir import Dim, Graph, Node, Shape, Value
@@ -35,6 +36,7 @@ class Shapes:
         self._contents: dict[Value, tuple[Dim, ...]] = {}
         self._declared: dict[Value, Shape | None] = {}
         self._given: set[Dim] = set()  # sizes of the inputs, whatever they are called
+        self._settled: dict[Shape, bool] = {}  # models repeat their shapes
         self._made_up = 0
 
     def shape(self, value: Value | None) -> Shape | None:
@@ -73,12 +75,30 @@ class Shapes:
 
     def visit(self, node: Node) -> None:
         """Work out the shapes of a node's outputs, and write them into the values."""
-        if not self._again or not all(map(self._is_settled, node.outputs)):
+        if self._again:
+            for value in node.outputs:
+                if not self._is_settled(value):
+                    self._infer(node)
+                    break
+        else:
             self._infer(node)
         if node.op in size_rules.OPS and not node.domain:
-            content = size_rules.content(self, node)
+            dtype = node.output.dtype
+            content = (
+                None if dtype is not None and dtype.kind == "f" else size_rules.content(self, node)
+            )
             if content is not None and len(content) <= _LARGEST_CONTENT:
                 self._contents[node.output] = content
+
+    def settle(self, node: Node) -> bool:
+        """Do as `visit`, element types included, for nodes whose shapes follow at a glance.
+
+        Returns
+        -------
+        bool
+            Whether it was such a node: nothing is left to find out about its result.
+        """
+        return WALKS.settle(node, self._shapes, _AT_A_GLANCE, with_types=True)
 
     def is_explained(self, node: Node) -> bool:
         """Tell whether what is not known of a node's results follows from what it reads.
@@ -130,7 +150,18 @@ class Shapes:
         shape = value.shape
         if shape is None or value in self._declared:
             return False
-        return all(type(dim) is int or self._is_given(dim) for dim in shape)
+        known = self._settled.get(shape)
+        if known is None:
+            known = self._settled[shape] = all(map(self._is_given, shape))
+        return known
+
+
+_AT_A_GLANCE = {
+    op: (op in shape_rules.BROADCAST, types.FOLLOWS[op], op in size_rules.OPS)
+    for op in (*shape_rules.SAME, *shape_rules.BROADCAST)
+    if op in types.FOLLOWS
+}
+"""Operators of one result, as `WALKS.settle` knows them."""
 
 
 def _merged(found: Shape, declared: Shape | None) -> Shape:

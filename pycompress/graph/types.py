@@ -94,6 +94,13 @@ _RULES: dict[str, Rule] = {
 OPS = frozenset((*_RULES, "If"))
 """Standard operators whose outputs have the type that a rule here says."""
 
+FOLLOWS: dict[str, int | np.dtype[Any]] = {
+    **dict.fromkeys(_SAME, 0),
+    **dict.fromkeys(_BOOL, np.dtype(np.bool_)),
+    "Where": 1,
+}
+"""The type of the result, or the input that has it: operators for which that is all there is."""
+
 _OTHERS: dict[str, tuple[np.dtype[Any], ...]] = {
     "DynamicQuantizeLinear": (np.dtype(np.float32), np.dtype(np.uint8)),
     "MaxPool": (np.dtype(np.int64),),

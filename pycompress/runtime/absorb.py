@@ -60,6 +60,7 @@ class _Absorber:
         self.done: dict[tuple[Value, Params], Value | None] = {}
         self.nodes: list[Node] = []
         self.readers = graph.consumers()
+        self.known: dict[Node, Params | None] = {}  # of the Q and DQ nodes that were looked at
         self.replaced: dict[Value, Value] = {}  # a QuantizeLinear's output: the integers instead
         self.names = {v.name for v in graph.values()}
 
@@ -77,10 +78,16 @@ class _Absorber:
         self.graph.prune()
         return self.graph
 
+    def params(self, node: Node) -> Params | None:
+        """Return the parameters of a Q or DQ node; see `node_params`."""
+        if node not in self.known:
+            self.known[node] = node_params(node)
+        return self.known[node]
+
     # ---- forms -------------------------------------------------------------------------------
 
     def _dequantize(self, node: Node) -> None:
-        params = node_params(node)
+        params = self.params(node)
         source = node.inputs[0]
         if params is not None and source is not None:
             self.forms[node.output] = Form(source, params)
@@ -116,7 +123,7 @@ class _Absorber:
     # ---- Q -----------------------------------------------------------------------------------
 
     def _quantize(self, node: Node) -> None:
-        x, params = node.inputs[0], node_params(node)
+        x, params = node.inputs[0], self.params(node)
         if x is None or params is None:
             self.nodes.append(node)
             return
@@ -230,7 +237,7 @@ class _Absorber:
         if any(v is value for v in self.graph.outputs):
             return False
         readers = self.readers.get(value, [])
-        found = {node_params(n) if n.is_op("QuantizeLinear") else None for n in readers}
+        found = {self.params(n) if n.is_op("QuantizeLinear") else None for n in readers}
         return len(found) == 1 and None not in found
 
     def _average(self, node: Node, params: Params) -> Value | None:

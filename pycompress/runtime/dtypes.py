@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pycompress.graph.ir import PRESET, Graph, Node, Quantized, Value, in_halves
+from pycompress.graph.ir import PRESET, WALKS, Graph, Node, Quantized, Value, in_halves
 from pycompress.runtime.elements import ENGINE
 from pycompress.runtime.moves import NATIVE
 
@@ -51,14 +51,8 @@ _NO_TENSOR = frozenset(
 
 def widen_halves(graph: Graph) -> Graph:
     """Return `graph` with float32 in place of float16 everywhere, inputs and outputs included."""
-    found = {id(v.dtype): v.dtype for v in graph.inputs}  # to compare each of the few types once
-    for node in graph.nodes:
-        for value in node.outputs:
-            found[id(value.dtype)] = value.dtype
-        for read in node.inputs:
-            if read is not None and isinstance(read.const, np.ndarray):
-                found[id(read.const.dtype)] = read.const.dtype
-    has_half = any(dtype == _HALF for dtype in found.values())
+    found = [*WALKS.dtypes(graph.nodes), *(v.dtype for v in graph.inputs)]
+    has_half = any(dtype == _HALF for dtype in found)
     if not has_half and not any(_casts_to_half(n) for n in graph.nodes):
         return graph
     graph = graph.copy()
@@ -94,11 +88,13 @@ def infer(graph: Graph) -> None:
         _say_type(value)
     for node in graph.nodes:
         for read in node.inputs:
-            if read is not None:
+            if read is not None and read.const is not None:
                 _say_type(read)
-        if any(value.dtype is None for value in node.outputs):
-            for value, dtype in zip(node.outputs, _results(node), strict=False):
-                value.dtype = dtype if value.dtype is None else value.dtype
+        for made in node.outputs:
+            if made.dtype is None:
+                for value, dtype in zip(node.outputs, _results(node), strict=False):
+                    value.dtype = dtype if value.dtype is None else value.dtype
+                break
 
 
 def _say_type(value: Value) -> None:

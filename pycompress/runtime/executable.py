@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pycompress.graph import to_formats
 from pycompress.graph.ir import Graph, Node, Value
 from pycompress.graph.passes import simplify_for_session
+from pycompress.graph.rewrite import bring_to_formats
 from pycompress.runtime.absorb import absorb
 from pycompress.runtime.attention import fuse_attention
 from pycompress.runtime.bodies import alone, data_refusal, stands_alone
@@ -52,7 +52,7 @@ def prepare(graph: Graph, float_format: str = "float32") -> Graph:
     graph = widen_halves(graph)
     infer(graph)
     graph = widen_narrow(write_out(graph, refusal))
-    graph = to_formats(write_transforms(simplify_for_session(graph)), in_place=True).graph
+    graph = bring_to_formats(write_transforms(simplify_for_session(graph)))
     graph = _use(take_roundings(graph), (write_products, "Einsum"))
     graph = _use(graph, (fold_gains, "Mul Add"), (sink, "Concat Resize"), (absorb, _Q))
     infer(graph)

@@ -33,8 +33,9 @@ BOUND = frozenset(
 """Standard operators whose native kernels want channels last."""
 
 _BOUND_PRESETS = frozenset(("conv", "conv_transpose"))
-_WEIGHTED = _BOUND_PRESETS | {"Conv", "ConvInteger"}
 _BOUND_NATIVE = frozenset(("conv", "conv_transpose", "q_global_average_pool", "group_norm"))
+_BY_DOMAIN = {"": BOUND, PRESET: _BOUND_PRESETS, NATIVE: _BOUND_NATIVE}
+_WEIGHTED = _BOUND_PRESETS | {"Conv", "ConvInteger"}
 
 
 class Form(NamedTuple):
@@ -201,8 +202,7 @@ class Layout:
     # ---- nodes -------------------------------------------------------------------------------
 
     def _is_bound(self, node: Node) -> bool:
-        by_domain = {"": BOUND, PRESET: _BOUND_PRESETS, NATIVE: _BOUND_NATIVE}
-        if node.op not in by_domain.get(node.domain, ()) or len(node.outputs) != 1:
+        if node.op not in _BY_DOMAIN.get(node.domain, ()) or len(node.outputs) != 1:
             return False
         x = node.inputs[0]
         known = node.domain != "" or (x is not None and self.rank(x) is not None)
@@ -255,12 +255,15 @@ class Layout:
     def _follow(self, node: Node) -> bool:
         """Rewrite the node to work on its inputs' permuted form, if it can and should."""
         rewrite = RULES.get((node.domain, node.op))
-        lead = None if rewrite is None else self._lead(node)
-        return rewrite is not None and lead is not None and rewrite(self, node, lead)
+        if rewrite is None:
+            return False
+        lead = self._lead(node)
+        return lead is not None and rewrite(self, node, lead)
 
     def _lead(self, node: Node) -> Form | None:
         """Return the form to follow: a sticky one, else that of the only tensor, if read once."""
-        forms = [self.forms[v] for v in node.inputs if v is not None and v in self.forms]
+        known = self.forms
+        forms = [known[v] for v in node.inputs if v in known]
         forms = [f for f in forms if not is_identity(f.perm)]
         if not forms:
             return None
@@ -276,12 +279,15 @@ class Layout:
         return forms[0] if alone and not any(v is tensors[0] for v in self.graph.outputs) else None
 
     def _plain(self, node: Node) -> None:
-        node.inputs = [None if v is None else self.plain(v) for v in node.inputs]
+        if not self.forms.keys().isdisjoint(node.inputs):
+            node.inputs = [None if v is None else self.plain(v) for v in node.inputs]
         for sub in node.subgraphs():
             for value in [v for v in captures(sub) if v in self.forms]:
                 sub.replace(value, self.plain(value))
         self.emit(node)
         for out in node.outputs:
+            if out.shape is not None:
+                continue  # which tells the rank
             rank = rank_of_result(node, [None if v is None else self.rank(v) for v in node.inputs])
             if rank is not None:
                 self.ranks[out] = rank

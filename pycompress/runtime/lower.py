@@ -52,8 +52,9 @@ class Builder:
         """
         for value in segment.inputs:
             by_value = value in segment.by_value
-            self._ids[value] = self.program.input(value.name, str(value.dtype), by_value=by_value)
-            arguments = value.name, str(value.dtype), by_value
+            dtype = _name_of(value)
+            self._ids[value] = self.program.input(value.name, dtype, by_value=by_value)
+            arguments = value.name, dtype, by_value
             self.calls.append(Call("input", arguments, [self._ids[value]]))
         for node in segment.nodes:
             self.add(node)
@@ -66,7 +67,7 @@ class Builder:
         """Add a node that stands alone, its inputs of known types; return what is wrong with it."""
         for value in node.inputs:
             if value is not None and value.const is None:
-                self._ids[value] = self.program.input(value.name, str(value.dtype))
+                self._ids[value] = self.program.input(value.name, _name_of(value))
         try:
             self.add(node)
         except ValueError as error:
@@ -75,7 +76,9 @@ class Builder:
 
     def add(self, node: Node) -> None:
         """Add one node, its constants included."""
-        attrs = {k: v for k, v in node.attrs.items() if k not in _DROPPED.get(node.op, ())}
+        attrs = dict(node.attrs)
+        for unsaid in _DROPPED.get(node.op, ()):
+            attrs.pop(unsaid, None)
         inputs = [
             -1 if v is None else self._input(node, i, v, attrs) for i, v in enumerate(node.inputs)
         ]
@@ -108,7 +111,8 @@ class Builder:
 
     def _constant(self, value: Value, array: np.ndarray) -> int:
         if value not in self._ids:
-            array = np.ascontiguousarray(array).reshape(array.shape)
+            if not array.flags.c_contiguous:
+                array = np.ascontiguousarray(array).reshape(array.shape)
             self._ids[value] = self.program.constant(array)
             arguments = NAMES[array.dtype], array.shape
             self.calls.append(Call("constant", arguments, [self._ids[value]]))
@@ -119,6 +123,11 @@ def rounds_float(node: Node, float_format: str) -> bool:
     """Tell whether a layer, if it is not one of integers, is to be computed in bfloat16."""
     asked = bool(node.attrs.get("bf16")) or float_format == "bfloat16"
     return asked and node.op in _CHANNEL and node.attrs.get("group", 1) == 1
+
+
+def _name_of(value: Value) -> str:
+    """Return the name of a value's element type, as the engine is told it."""
+    return str(value.dtype) if value.dtype not in NAMES else NAMES[value.dtype]
 
 
 def takes_integers(node: Node, index: int, const: Quantized) -> bool:

@@ -9,6 +9,7 @@ asks, and the data enter the next segment by value.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pycompress.graph.ir import Graph, Node, Value, captures
@@ -54,13 +55,14 @@ class Segment:
     by_value: set[Value] = field(default_factory=set)
 
 
+@lru_cache(maxsize=1024)
+def _deciding_inputs(op: str) -> tuple[int, ...]:
+    return (1,) if op.startswith("Reduce") else _DECIDING.get(op, ())
+
+
 def deciding(node: Node) -> Iterator[Value]:
     """Iterate over the inputs of a native node whose values decide shapes."""
-    if node.op.startswith("Reduce"):
-        slots: tuple[int, ...] = (1,)
-    else:
-        slots = _DECIDING.get(node.op, ())
-    for slot in slots:
+    for slot in _deciding_inputs(node.op):
         value = node.input(slot)
         if value is not None and value.const is None:
             yield value
@@ -78,6 +80,10 @@ def reads(node: Node) -> Iterator[Value]:
 def partition(graph: Graph, is_native: Callable[[Node], bool]) -> list[Segment | Node]:
     """Return the steps that compute the graph, in order, in as few segments as can be."""
     native = {node for node in graph.nodes if is_native(node)}
+    if len(native) == len(graph.nodes) > 0 and not any(True for n in native for _ in deciding(n)):
+        whole = Segment(graph.nodes)
+        _connect(whole, graph)
+        return [whole]
     known = _known(graph, native)
     stages: dict[Node, int] = {}  # native nodes at even stages, others at odd ones
     for node in graph.nodes:
@@ -133,12 +139,18 @@ def _steps(graph: Graph, stages: dict[Node, int]) -> list[Segment | Node]:
 
 def _connect(segment: Segment, graph: Graph) -> None:
     own = {v for n in segment.nodes for v in n.outputs}
-    segment.inputs = list(dict.fromkeys(v for n in segment.nodes for v in reads(n) if v not in own))
+    given: dict[Value, None] = {}
+    for node in segment.nodes:
+        for value in node.reads():
+            if value.const is None and value not in own:
+                given[value] = None
+    segment.inputs = list(given)
     members = set(segment.nodes)
     outside = set(graph.outputs)
-    for node in graph.nodes:
-        if node not in members:
-            outside.update(reads(node))
+    if len(members) < len(graph.nodes):
+        for node in graph.nodes:
+            if node not in members:
+                outside.update(reads(node))
     segment.outputs = [v for n in segment.nodes for v in n.outputs if v in outside]
     stack = [v for n in segment.nodes for v in deciding(n)]
     seen: set[Value] = set()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pycompress.graph.ir import Graph, in_halves
+from pycompress.graph.ir import PRESET, Graph, in_halves
 from pycompress.runtime.moves import NATIVE
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def take_roundings(graph: Graph) -> Graph:
         if node.op == "Cast" and node.inputs[0] is not None and node.output.dtype == _FLOAT:
             _widen(node.inputs[0], node.output)
     for node in graph.nodes:
-        if not node.is_preset():
+        if node.domain != PRESET:
             continue
         if node.op in {"conv", "linear"} and _may_round(node):
             source = _unrounded(node.inputs[0])
@@ -41,7 +41,7 @@ def take_roundings(graph: Graph) -> Graph:
                 node.inputs[0] = source
                 node.attrs["bf16"] = True
         for value in node.inputs:
-            if value is not None:
+            if value is not None and value.const is not None:
                 _widen(value, value)
     if any(node.op in {"Cast", "round_to"} for node in graph.nodes):  # which nobody may read now
         graph.prune()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pycompress.graph import size_rules
 from pycompress.graph.evaluate import can_evaluate, evaluate
 from pycompress.graph.ir import in_halves
 
@@ -117,8 +118,10 @@ def _freed(edit: Edit, node: Node, held: Mapping[Value, np.ndarray]) -> int:
 
 def _known_size(shapes: Shapes, node: Node) -> list[np.ndarray] | None:
     """Return the output of a node of shape arithmetic whose answer is fixed."""
+    if node.op not in size_rules.OPS or node.domain or node.op == "Identity":
+        return None
     content = shapes.content(node.output)
-    if content is None or node.domain or node.op == "Identity" or node.output.dtype is None:
+    if content is None or node.output.dtype is None:
         return None
     shape = shapes.shape(node.output)
     if shape is None or not all(isinstance(d, int) for d in content):

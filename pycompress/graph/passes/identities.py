@@ -83,7 +83,8 @@ def _beside(shapes: Shapes, node: Node, neutral: float) -> Value | None:
         number, other = node.inputs[place], node.inputs[1 - place]
         if number is None or other is None or not isinstance(number.const, np.ndarray):
             continue
-        same = number.const.size > 0 and bool((number.const == neutral).all())
+        content = number.const
+        same = content.size > 0 and content.item(0) == neutral and bool((content == neutral).all())
         if same and _equal(shapes.shape(other), shapes.shape(node.output)):
             return other
     return None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pycompress import _core
 from pycompress.graph.pattern import Match, Rule
 from pycompress.graph.rules.weights import per_channel
 
@@ -79,14 +80,12 @@ def _folded(match: Match) -> tuple[np.ndarray, np.ndarray | None] | str:
         bias = np.zeros(_channels(match)) if b is None else _own_bias(match)
         if bias is None:
             return f"its bias '{match['B'].name}' is not one number for each channel"
-        folded = w
+        folded, finite = w, True
         if scale is not None:
-            folded = np.empty(w.shape, np.float32)
-            np.multiply(w, _along(node, w, scale), out=folded, casting="same_kind")  # in float64
+            folded, finite = _scaled(node, w, scale)
             bias *= scale
         bias = (bias + shift).astype(np.float32)
-    finite = np.isfinite(bias).all() and (scale is None or np.isfinite(folded).all())
-    if not finite and np.isfinite(w).all():
+    if not (finite and np.isfinite(bias).all()) and np.isfinite(w).all():
         return "its factors are not finite"
     return folded, bias if b is not None or bias.any() else None
 
@@ -101,17 +100,18 @@ def _own_bias(match: Match) -> np.ndarray | None:
     return None if bias is None else bias.astype(np.float64) * node.attrs.get("beta", 1.0)
 
 
-def _along(node: Node, w: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Shape one factor for each output channel so that it multiplies the weight."""
-    behind = [1] * (w.ndim - 2)
-    if node.op == "Conv":
-        return scale.reshape([-1, 1, *behind])
+def _scaled(node: Node, w: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Multiply the weight by one factor for each output channel; tell whether it is finite."""
     if node.op == "ConvTranspose":  # [I, O / group, ...]: each group of inputs has its own outputs
-        group = int(node.attrs.get("group", 1))
-        by_group = scale.reshape(group, 1, -1)
-        rows = np.broadcast_to(by_group, (group, w.shape[0] // group, w.shape[1]))
-        return rows.reshape([w.shape[0], w.shape[1], *behind])
-    return scale.reshape([-1, 1] if node.attrs.get("transB") else [1, -1])
+        groups = np.split(w, int(node.attrs.get("group", 1)))
+        parts = np.split(scale, len(groups))
+        made = [
+            _core.scaled(np.ascontiguousarray(g), s, 1) for g, s in zip(groups, parts, strict=True)
+        ]
+        return np.concatenate([m for m, _ in made]), all(finite for _, finite in made)
+    axis = 0 if node.op == "Conv" or node.attrs.get("transB") else 1
+    scaled: tuple[np.ndarray, bool] = _core.scaled(np.ascontiguousarray(w), scale, axis)
+    return scaled
 
 
 def _refuse(edit: Edit, match: Match) -> str | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from onnx import AttributeProto, defs
 
-from pycompress.graph.ir import Graph, Node, Value
+from pycompress import _core
+from pycompress.graph.ir import WALKS, Graph, Node, Value
 from pycompress.readers.errors import ModelError
 from pycompress.readers.onnx.tensors import DTYPES, dtype_of
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pycompress.readers.onnx.tensors import Tensors
 
 _LARGEST_DIM = 1 << 40
+
+Limits: TypeAlias = tuple[int, int, int, frozenset[str]]
 
 
 def build(message: messages.Model, opsets: dict[str, int], tensors: Tensors) -> Graph:
@@ -62,20 +65,10 @@ class _Builder:
             self._define(local, name, Value(name, array.dtype, array.shape, array))
         # Before IR version 4 every initializer was listed as an input too.
         names = [v.name or "" for v in message.inputs]
-        inputs = [self._typed(local, name, types) for name in names if name not in constants]
-        wired = []
-        for node in message.nodes:
-            if node.op == "Constant" and node.domain in _STANDARD:
-                array = self._constant(node)
-                name = node.outputs[0]
-                self._define(local, name, Value(name, array.dtype, array.shape, array))
-            else:
-                outputs = [
-                    self._typed(local, n, types) if n else self._unused() for n in node.outputs
-                ]
-                wired.append((node, outputs))
+        inputs = [self.typed(local, name, types) for name in names if name not in constants]
+        native = _native(self.opset)
+        nodes = native.wire(message.nodes, types, local, outer, self.taken, self)
         scope = {**outer, **local}
-        nodes = [self._node(node, outputs, scope) for node, outputs in wired]
         returns = f"graph '{title}' returns"
         outputs = [_look_up(scope, v.name or "", returns) for v in message.outputs]
         doc = message.doc if isinstance(message.doc, str) else ""
@@ -97,13 +90,14 @@ class _Builder:
         local[name] = value
         return value
 
-    def _typed(
+    def typed(
         self, local: dict[str, Value], name: str, types: dict[str, messages.ValueInfo]
     ) -> Value:
+        """Return a new value, with what the file says of its type and shape."""
         dtype, shape = _type(types[name]) if name in types else (None, None)
         return self._define(local, name, Value(name, dtype, shape))
 
-    def _unused(self) -> Value:
+    def unused(self) -> Value:
         """Return a value for an output that the model leaves out."""
         name = f"unused_{len(self.taken)}"
         while name in self.taken:
@@ -111,7 +105,8 @@ class _Builder:
         self.taken.add(name)
         return Value(name)
 
-    def _node(self, message: messages.Node, outputs: list[Value], scope: dict[str, Value]) -> Node:
+    def node(self, message: messages.Node, outputs: list[Value], scope: dict[str, Value]) -> Node:
+        """Return a node that is not quite plain, or the first of its operator."""
         op, domain, read = message.op or "", message.domain or "", message.inputs
         domain = "" if domain == "ai.onnx" else domain
         try:
@@ -142,7 +137,13 @@ class _Builder:
         msg = f"{_what(node)}: attribute '{message.name}' is of the unsupported kind {name}"
         raise ModelError(msg)
 
-    def _constant(self, message: messages.Node) -> np.ndarray:
+    def constant(self, message: messages.Node, local: dict[str, Value]) -> None:
+        """Take in a node that is but a constant."""
+        array = self._content(message)
+        name = message.outputs[0]
+        self._define(local, name, Value(name, array.dtype, array.shape, array))
+
+    def _content(self, message: messages.Node) -> np.ndarray:
         name = message.outputs[0] if message.outputs else ""
         what = f"constant '{name}'"
         if len(message.attributes) != 1:
@@ -217,12 +218,7 @@ def _check_order(graph: Graph) -> None:
 
     All nodes count, those that nobody reads included: a cycle is an error wherever it is.
     """
-    pending = {v for n in graph.nodes for v in n.outputs}
-    for node in graph.nodes:
-        if any(v in pending for v in node.reads()):
-            break
-        pending.difference_update(node.outputs)
-    else:
+    if WALKS.in_order(graph.nodes):
         return
     try:
         graph.sort()
@@ -233,7 +229,8 @@ def _check_order(graph: Graph) -> None:
 def _check_arity(
     message: messages.Node, inputs: int, outputs: int, attrs: Iterable[str], opset: int
 ) -> None:
-    limits = _schema(message.op or "", opset)
+    op = message.op or ""
+    limits = _limits(opset).get(op) or _schema(op, opset)
     if limits is None:
         msg = f"{_what(message)}: opset {opset} has no operator '{message.op}'"
         raise ModelError(msg)
@@ -249,10 +246,22 @@ def _check_arity(
     if missing:
         msg = f"{_what(message)} lacks the attribute '{min(missing)}'"
         raise ModelError(msg)
+    _limits(opset)[op] = limits
 
 
-@lru_cache(maxsize=1024)
-def _schema(op: str, opset: int) -> tuple[int, int, int, frozenset[str]] | None:
+@lru_cache(maxsize=32)
+def _limits(opset: int) -> dict[str, Limits]:  # noqa: ARG001 - the key
+    """Return what `_schema` said of the operators that were met so far."""
+    return {}
+
+
+@lru_cache(maxsize=32)
+def _native(opset: int) -> _core.GraphReader:
+    return _core.GraphReader(Node, Value, DTYPES, _limits(opset))
+
+
+def _schema(op: str, opset: int) -> Limits | None:
+    """Return how many inputs and outputs an operator has, and the attributes that it must have."""
     try:
         schema = defs.get_schema(op, opset, "")
     except defs.SchemaError:

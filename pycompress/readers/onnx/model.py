@@ -139,6 +139,8 @@ def _settle(graph: Graph) -> bool:
     puzzles: list[Node] = []
 
     def settle(node: Node) -> None:
+        if shapes.settle(node):
+            return
         infer_type(node)
         shapes.visit(node)
         typed = all(value.dtype is not None for value in node.outputs)

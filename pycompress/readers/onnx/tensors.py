@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from onnx import TensorProto
 
+from pycompress import _core
 from pycompress.readers.errors import ModelError
 from pycompress.readers.onnx.wire import INSIDE
 
@@ -121,10 +122,11 @@ class Tensors:
         """
         code = tensor.data_type or 0
         dtype = DTYPES.get(code)
-        plain = dtype is not None and code not in _SPECIAL and not tensor.data_location
-        if plain and tensor.raw_data is not None:
-            data = self._message[slice(*tensor.raw_data)]
-            view = _view(data, cast("np.dtype[Any]", dtype), tensor.dims)
+        plain = code not in _SPECIAL and not tensor.data_location
+        if plain and dtype is not None and tensor.raw_data is not None:
+            view: np.ndarray | None = _core.view_of(
+                self._message, *tensor.raw_data, dtype, tensor.dims
+            )
             if view is not None:
                 return view
         return self._checked(tensor, f"{kind} '{name}'")
@@ -231,19 +233,10 @@ def _special(tensor: messages.Tensor, raw: bytes | None, what: str) -> np.ndarra
 
 
 def _shaped(data: np.ndarray, dtype: np.dtype[Any], dims: Sequence[int], what: str) -> np.ndarray:
-    view = _view(data, dtype, dims)
+    view: np.ndarray | None = _core.view_of(data, 0, data.size, dtype, list(dims))
     if view is None:
         size = math.prod(dims) * dtype.itemsize
         wanted = f"{list(dims)}, which take {size} bytes as {dtype}"
         msg = f"{what} has dims {wanted}, but holds {data.size} bytes"
         raise ModelError(msg)
     return view
-
-
-def _view(data: np.ndarray, dtype: np.dtype[Any], dims: Sequence[int]) -> np.ndarray | None:
-    """Return bytes as an array, None when their number is not that of the dims."""
-    if math.prod(dims) * dtype.itemsize != data.size or (dims and min(dims) < 0):
-        return None
-    view = data.view(dtype).reshape(dims)
-    # Protobuf aligns nothing, and kernels read through typed pointers.
-    return view if view.flags.aligned else view.copy()

@@ -1,0 +1,354 @@
+// Messages of an ONNX file -> nodes and values: what is as it nearly always is. Whatever is not
+// (an attribute that holds a tensor, a name that nothing defines) is left to the reader in Python,
+// which knows what to say.
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings/families.h"
+#include "bindings/graph.h"
+
+namespace pycompress {
+namespace {
+
+namespace py = pybind11;
+
+constexpr int64_t kLargestDim = int64_t{1} << 40;
+
+namespace fields {
+// The places of fields in the tuples of readers/onnx/messages.py.
+enum NodeField {
+  kInputs,
+  kOutputs,
+  kNodeName,
+  kOp,
+  kAttributes,
+  kDomain,
+  kMetadata,
+};
+enum AttributeField {
+  kName,
+  kF,
+  kI,
+  kS,
+  kT,
+  kG,
+  kFloats,
+  kInts,
+  kStrings,
+  kType,
+  kAttributeFields
+};
+// AttributeProto.AttributeType
+enum AttributeType { kFloat = 1, kInt = 2, kString = 3, kFloatList = 6, kIntList = 7, kTexts = 8 };
+}  // namespace fields
+
+PyObject* field(PyObject* message, py::ssize_t at) {
+  if (!PyTuple_Check(message) || PyTuple_GET_SIZE(message) <= at) {
+    throw py::type_error("a message is wanted, found something else");
+  }
+  return PyTuple_GET_ITEM(message, at);
+}
+
+bool is_empty(PyObject* text) {
+  return text == Py_None || (PyUnicode_Check(text) && PyUnicode_GET_LENGTH(text) == 0);
+}
+
+bool is_text(PyObject* object, const char* text) {
+  return PyUnicode_Check(object) && PyUnicode_CompareWithASCIIString(object, text) == 0;
+}
+
+class GraphReader : public GraphTypes {
+ public:
+  // `dtypes`: NumPy's types by the numbers of onnx.proto. `limits`: by operator, how many inputs
+  // and outputs it has and which attributes it must have; the builder adds those that it meets.
+  GraphReader(const py::type& node, const py::type& value, py::dict dtypes, py::dict limits)
+      : GraphTypes(node, value), dtypes_(std::move(dtypes)), limits_(std::move(limits)) {}
+
+  // The nodes of a graph. `types` are what the file says of values, by name; `local` the values
+  // of the graph, which is added to; `outer` those around it; `taken` all names; `builder` takes
+  // what is left to Python: constant(message), typed(local, name, types), unused(), and
+  // node(message, outputs, scope).
+  py::list wire(const py::object& messages, const py::dict& types, const py::dict& local,
+                const py::dict& outer, const py::set& taken, const py::object& builder) const {
+    const std::vector<PyObject*> all = items(messages.ptr());
+    std::vector<std::pair<PyObject*, py::list>> wired;
+    wired.reserve(all.size());
+    for (PyObject* message : all) {
+      if (is_text(field(message, fields::kOp), "Constant") &&
+          standard(field(message, fields::kDomain))) {
+        builder.attr("constant")(py::handle(message), local);
+        continue;
+      }
+      py::list outputs;
+      for (PyObject* name : items(field(message, fields::kOutputs))) {
+        outputs.append(output(name, types, local, taken, builder));
+      }
+      wired.emplace_back(message, std::move(outputs));
+    }
+    py::object scope = py::none();  // only where Python has to look
+    py::list nodes;
+    for (const auto& [message, outputs] : wired) {
+      py::object node = plain_node(message, outputs, local, outer);
+      if (!node) {
+        if (scope.is_none()) {
+          scope = outer.attr("copy")();
+          scope.attr("update")(local);
+        }
+        node = builder.attr("node")(py::handle(message), outputs, scope);
+      }
+      nodes.append(node);
+    }
+    return nodes;
+  }
+
+ private:
+  // A new value of no producer; what is null is None.
+  py::object make_value(PyObject* name, PyObject* type, PyObject* dims, PyObject* content) const {
+    auto* cls = reinterpret_cast<PyTypeObject*>(value_type.ptr());
+    auto made = py::reinterpret_steal<py::object>(cls->tp_alloc(cls, 0));
+    if (!made) throw py::error_already_set();
+    const auto put = [&](const SlotOf& slot, PyObject* given) {
+      PyObject* said = given == nullptr ? Py_None : given;
+      Py_INCREF(said);
+      slot.init(made.ptr(), said);
+    };
+    put(value_name, name);
+    put(dtype, type);
+    put(shape, dims);
+    put(constant, content);
+    put(producer, nullptr);
+    return made;
+  }
+
+  // A new node without bodies; its outputs know it as their producer.
+  py::object make_node(PyObject* operation, const py::list& reads, const py::list& makes,
+                       const py::dict& said, PyObject* where, PyObject* title,
+                       const py::dict& about) const {
+    auto* cls = reinterpret_cast<PyTypeObject*>(node_type.ptr());
+    auto made = py::reinterpret_steal<py::object>(cls->tp_alloc(cls, 0));
+    if (!made) throw py::error_already_set();
+    const auto put = [&](const SlotOf& slot, PyObject* given) {
+      Py_INCREF(given);
+      slot.init(made.ptr(), given);
+    };
+    put(op, operation);
+    put(inputs, reads.ptr());
+    put(outputs, makes.ptr());
+    put(attrs, said.ptr());
+    put(domain, where);
+    put(name, title);
+    put(metadata, about.ptr());
+    put(nested, Py_False);
+    for (PyObject* value : items(makes.ptr())) producer.set(need(value, value_type), made.ptr());
+    return made;
+  }
+
+  static bool standard(PyObject* domain) { return is_empty(domain) || is_text(domain, "ai.onnx"); }
+
+  py::object output(PyObject* name, const py::dict& types, const py::dict& local,
+                    const py::set& taken, const py::object& builder) const {
+    if (is_empty(name)) return builder.attr("unused")();
+    if (look_up(local, name) == nullptr && PySet_Contains(taken.ptr(), name) == 0) {
+      PyObject* info = look_up(types, name);
+      py::object dtype = py::none();
+      py::object shape = py::none();
+      if (info == nullptr || said(info, dtype, shape)) {
+        py::object made = make_value(name, dtype.ptr(), shape.ptr(), nullptr);
+        if (PySet_Add(taken.ptr(), name) != 0 ||
+            PyDict_SetItem(local.ptr(), name, made.ptr()) != 0) {
+          throw py::error_already_set();
+        }
+        return made;
+      }
+    }
+    return builder.attr("typed")(local, py::handle(name), types);
+  }
+
+  // What a file says of a value's type and shape; false where there is more to say about it.
+  bool said(PyObject* info, py::object& dtype, py::object& shape) const {
+    PyObject* type = field(info, 1);
+    PyObject* tensor = type == Py_None ? Py_None : field(type, 0);
+    if (tensor == Py_None) return true;
+    PyObject* code = field(tensor, 0);
+    PyObject* known = code == Py_None ? nullptr : look_up(dtypes_, code);
+    if (known == nullptr) return false;
+    dtype = py::reinterpret_borrow<py::object>(known);
+    PyObject* sizes = field(tensor, 1);
+    if (sizes == Py_None) return true;
+    const std::vector<PyObject*> dims = items(field(sizes, 0));
+    py::tuple made(dims.size());
+    for (size_t i = 0; i < dims.size(); ++i) {
+      PyObject* size = field(dims[i], 0);
+      PyObject* symbol = field(dims[i], 1);
+      PyObject* dim = size;
+      if (size == Py_None) {  // exporters write "?" for "any"
+        dim = symbol;
+        if (!is_empty(symbol)) {
+          const Py_UCS4 first = PyUnicode_ReadChar(symbol, 0);
+          if (first == '?' || first == '-') dim = Py_None;
+        } else {
+          dim = Py_None;
+        }
+      } else {
+        const int64_t value = PyLong_AsLongLong(size);
+        if (value < 0 || value > kLargestDim) return false;
+      }
+      Py_INCREF(dim);
+      PyTuple_SET_ITEM(made.ptr(), static_cast<py::ssize_t>(i), dim);
+    }
+    shape = std::move(made);
+    return true;
+  }
+
+  // A node; null where Python has to look.
+  py::object plain_node(PyObject* message, const py::list& outputs, const py::dict& local,
+                        const py::dict& outer) const {
+    PyObject* operation = field(message, fields::kOp);
+    PyObject* where = field(message, fields::kDomain);
+    if (operation == Py_None) return {};
+    const bool known = standard(where);
+    const std::vector<PyObject*> names = items(field(message, fields::kInputs));
+    py::list reads(names.size());
+    for (size_t i = 0; i < names.size(); ++i) {
+      PyObject* value = is_empty(names[i]) ? Py_None : look_up(local, names[i]);
+      if (value == nullptr) value = look_up(outer, names[i]);
+      if (value == nullptr) return {};
+      Py_INCREF(value);
+      PyList_SET_ITEM(reads.ptr(), static_cast<py::ssize_t>(i), value);
+    }
+    py::dict said;
+    for (PyObject* attribute : items(field(message, fields::kAttributes))) {
+      const py::object value = plain(attribute);
+      PyObject* title = field(attribute, fields::kName);
+      if (!value || title == Py_None) return {};
+      if (PyDict_SetItem(said.ptr(), title, value.ptr()) != 0) throw py::error_already_set();
+    }
+    if (known && !fits(operation, names.size(), static_cast<size_t>(outputs.size()), said)) {
+      return {};
+    }
+    py::dict about;
+    for (PyObject* entry : items(field(message, fields::kMetadata))) {
+      const py::object key = text(field(entry, 0));
+      const py::object value = text(field(entry, 1));
+      if (PyDict_SetItem(about.ptr(), key.ptr(), value.ptr()) != 0) throw py::error_already_set();
+    }
+    const py::object title = text(field(message, fields::kNodeName));
+    return make_node(operation, reads, outputs, said, known ? none_.ptr() : where, title.ptr(),
+                     about);
+  }
+
+  py::object text(PyObject* given) const {
+    return given == Py_None ? none_ : py::reinterpret_borrow<py::object>(given);
+  }
+
+  bool fits(PyObject* operation, size_t inputs, size_t outputs, const py::dict& said) const {
+    PyObject* limits = look_up(limits_, operation);
+    if (limits == nullptr) return false;
+    const auto number = [&](py::ssize_t at) {
+      return static_cast<size_t>(PyLong_AsLongLong(field(limits, at)));
+    };
+    if (inputs < number(0) || inputs > number(1) || outputs < 1 || outputs > number(2)) {
+      return false;
+    }
+    PyObject* needed = field(limits, 3);
+    if (PySet_Size(needed) == 0) return true;
+    for (const py::handle name : py::reinterpret_borrow<py::object>(needed)) {
+      if (look_up(said, name.ptr()) == nullptr) return false;
+    }
+    return true;
+  }
+
+  // The value of an attribute that holds no tensor and no graph; null where it does.
+  static py::object plain(PyObject* attribute) {
+    PyObject* type = field(attribute, fields::kType);
+    if (type == Py_None) return {};
+    const auto single = [&](fields::AttributeField at) {
+      return py::reinterpret_borrow<py::object>(field(attribute, at));
+    };
+    const auto list = [&](fields::AttributeField at) -> py::object {
+      py::object found = single(at);
+      if (PyList_Check(found.ptr())) return found;
+      return py::list();  // an absent one
+    };
+    switch (PyLong_AsLong(type)) {
+      case fields::kFloat: {
+        py::object value = single(fields::kF);
+        return value.is_none() ? py::float_(0.0) : value;
+      }
+      case fields::kInt: {
+        py::object value = single(fields::kI);
+        return value.is_none() ? py::int_(0) : value;
+      }
+      case fields::kString: {
+        py::object value = single(fields::kS);
+        return value.is_none() ? py::str("") : value;
+      }
+      case fields::kFloatList:
+        return list(fields::kFloats);
+      case fields::kIntList:
+        return list(fields::kInts);
+      case fields::kTexts:
+        return list(fields::kStrings);
+      default:
+        return {};
+    }
+  }
+
+  py::dict dtypes_, limits_;
+  py::object none_ = py::str("");
+};
+
+// Bytes `begin` to `end` of a file as an array of this type and shape: a view, or a copy where the
+// file does not align them; None where their number is another.
+py::object view_of(const py::array& file, py::ssize_t begin, py::ssize_t end,
+                   const py::dtype& dtype, const std::vector<py::ssize_t>& shape) {
+  if (!py::isinstance<py::array_t<uint8_t>>(file) || file.ndim() != 1 ||
+      (file.flags() & py::array::c_style) == 0 || begin < 0 || end < begin || end > file.size()) {
+    throw py::value_error("bytes " + std::to_string(begin) + " to " + std::to_string(end) +
+                          " are not in the file");
+  }
+  const py::ssize_t room = end - begin;
+  py::ssize_t bytes = dtype.itemsize();
+  for (const py::ssize_t dim : shape) {
+    if (dim < 0) return py::none();
+    if (dim == 0) bytes = 0;
+  }
+  for (const py::ssize_t dim : shape) {
+    if (bytes == 0) break;
+    if (bytes > room / dim) return py::none();
+    bytes *= dim;
+  }
+  if (bytes != room) return py::none();
+  const auto* data = static_cast<const uint8_t*>(file.data()) + begin;
+  const auto step = static_cast<uintptr_t>(std::max<py::ssize_t>(dtype.alignment(), 1));
+  if (reinterpret_cast<uintptr_t>(data) % step == 0) {
+    return py::array(dtype, shape, {}, data, file);
+  }
+  // Protobuf aligns nothing, and kernels read through typed pointers.
+  py::array made(dtype, shape);
+  std::memcpy(made.mutable_data(), data, static_cast<size_t>(room));
+  return std::move(made);
+}
+
+}  // namespace
+
+void bind_onnx_graph(py::module_& module) {
+  py::class_<GraphReader>(module, "GraphReader",
+                          "Makes nodes and values of the messages of a file.")
+      .def(py::init<const py::type&, const py::type&, py::dict, py::dict>(), py::arg("node"),
+           py::arg("value"), py::arg("dtypes"), py::arg("limits"))
+      .def("wire", &GraphReader::wire, py::arg("messages"), py::arg("types"), py::arg("local"),
+           py::arg("outer"), py::arg("taken"), py::arg("builder"));
+  module.def("view_of", &view_of, py::arg("file"), py::arg("begin"), py::arg("end"),
+             py::arg("dtype"), py::arg("shape"),
+             "Bytes of a file as an array; None when their number is not that of the shape.");
+}
+
+}  // namespace pycompress
