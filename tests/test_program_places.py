@@ -59,6 +59,10 @@ def grid_cases():
         "GridSample", [f32(1, 1, 4, 5).astype(np.float64), grid(1, 2, 3, 2).astype(np.float64)]
     )
     yield Case("GridSample", [f32(1, 2, 1, 1), grid(1, 3, 3, 2)], {"padding_mode": "border"})
+    # more places than are kept at once, and more channels than go together; all inside, or some
+    inside = RNG.uniform(-0.8, 0.8, (1, 5, 9, 2)).astype(np.float32)
+    for places in (inside, inside * np.float32(2), inside.round(0)):
+        yield Case("GridSample", [f32(1, 6, 7, 9), places], {"mode": "linear"})
 
 
 def scatter_cases():
@@ -137,6 +141,9 @@ def axis_cases():
             }  # fmt: skip
             yield Case("RoiAlign", [f32(2, 3, 5, 6), rois, i64(1, 0, 1)], attrs, atol=1e-5)
     yield Case("RoiAlign", [f32(1, 2, 5, 6), rois[:2], i64(0, 0)], {"output_height": 2})
+    for mode in ("avg", "max"):  # more channels than go together
+        attrs = {"mode": mode, "output_height": 3, "sampling_ratio": 2}
+        yield Case("RoiAlign", [f32(1, 6, 5, 6), rois, i64(0, 0, 0)], attrs, atol=1e-5)
     yield Case("RoiAlign", [f32(1, 2, 5, 6), np.zeros((0, 4), np.float32), np.zeros(0, np.int64)])
 
 

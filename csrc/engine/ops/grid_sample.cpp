@@ -25,6 +25,18 @@ struct AxisTaps {
   T weight[4] = {};
 };
 
+// Four pixels inside an image: two of a row, and the two of the next row.
+template <typename T>
+struct Square {
+  int64_t first;
+  T weight[4];
+
+  T sum(const T* image, int64_t row) const {
+    const T* const at = image + first;
+    return weight[0] * at[0] + weight[1] * at[1] + weight[2] * at[row] + weight[3] * at[row + 1];
+  }
+};
+
 // The pixels that a place is made of.
 template <typename T>
 struct PlaceTaps {
@@ -33,9 +45,6 @@ struct PlaceTaps {
   T weight[kMostTaps];
 
   T sum(const T* image) const {
-    if (count == 4)
-      return weight[0] * image[offset[0]] + weight[1] * image[offset[1]] +
-             weight[2] * image[offset[2]] + weight[3] * image[offset[3]];
     T total = 0;
     for (int i = 0; i < count; ++i) total += weight[i] * image[offset[i]];
     return total;
@@ -87,22 +96,75 @@ class GridSample final : public Op {
     const int64_t places = y.shape.product(2, y.shape.rank());
     const int64_t blocks = (places + kBlock - 1) / kBlock;
     const double cost = kBlock * (20.0 * axes + 4.0 * static_cast<double>(channels) * (1 << axes));
+    const bool squares = axes == 2 && mode_ == Mode::linear;
     parallel_ranges(run.pool(), x.shape[0] * blocks, cost, [&](int64_t begin, int64_t end) {
+      Square<T> square[kBlock];
       std::vector<PlaceTaps<T>> taps(kBlock);
       for (int64_t b = begin; b < end; ++b) {
         const int64_t n = b / blocks;
         const int64_t first = b % blocks * kBlock;
         const int64_t count = std::min<int64_t>(kBlock, places - first);
         const T* grid = run.input(1).as<T>() + (n * places + first) * axes;
-        for (int64_t p = 0; p < count; ++p)
-          find_taps(grid + p * axes, x.shape, &taps[static_cast<size_t>(p)]);
         const T* from = x.as<T>() + n * channels * image;
         T* to = y.as<T>() + n * channels * places + first;
-        for (int64_t c = 0; c < channels; ++c, from += image, to += places) {
-          for (int64_t p = 0; p < count; ++p) to[p] = taps[static_cast<size_t>(p)].sum(from);
+        int64_t others[kBlock];  // whose taps are not such a square
+        int64_t other_count = 0;
+        for (int64_t p = 0; p < count; ++p) {
+          const T* const place = grid + p * axes;
+          if (squares && find_square(place, x.shape, &square[p])) continue;
+          find_taps(place, x.shape, &taps[static_cast<size_t>(other_count)]);
+          square[p] = {};
+          others[other_count++] = p;
+        }
+        if (other_count < count)
+          sum_squares(square, count, {from, image, x.shape[3]}, {to, places}, channels);
+        for (int64_t c = 0; other_count > 0 && c < channels; ++c, from += image, to += places) {
+          for (int64_t i = 0; i < other_count; ++i)
+            to[others[i]] = taps[static_cast<size_t>(i)].sum(from);
         }
       }
     });
+  }
+
+  template <typename T>
+  struct Planes {
+    T* first;
+    int64_t step;     // from one channel to the next
+    int64_t row = 0;  // from one row of pixels to the next
+  };
+
+  // Four channels share the weights that are loaded.
+  template <typename T>
+  static void sum_squares(const Square<T>* squares, int64_t count, Planes<const T> from,
+                          Planes<T> to, int64_t channels) {
+    int64_t c = 0;
+    for (; c + 4 <= channels; c += 4, from.first += 4 * from.step, to.first += 4 * to.step) {
+      for (int64_t p = 0; p < count; ++p) {
+        const Square<T> square = squares[p];
+        for (int64_t i = 0; i < 4; ++i)
+          to.first[i * to.step + p] = square.sum(from.first + i * from.step, from.row);
+      }
+    }
+    for (; c < channels; ++c, from.first += from.step, to.first += to.step) {
+      for (int64_t p = 0; p < count; ++p) to.first[p] = squares[p].sum(from.first, from.row);
+    }
+  }
+
+  // Tells whether a place lies between four pixels of an image: then what is outside of it does not
+  // matter.
+  template <typename T>
+  bool find_square(const T* place, const Shape& x, Square<T>* square) const {
+    const T down = position(place[1], x[2]);
+    const T across = position(place[0], x[3]);
+    const bool inside = down >= 0 && across >= 0 && down < static_cast<T>(x[2] - 1) &&
+                        across < static_cast<T>(x[3] - 1);
+    if (!inside) return false;
+    const auto row = static_cast<int64_t>(down);
+    const auto column = static_cast<int64_t>(across);
+    const T v = down - static_cast<T>(row);
+    const T h = across - static_cast<T>(column);
+    *square = {row * x[3] + column, {(1 - v) * (1 - h), (1 - v) * h, v * (1 - h), v * h}};
+    return true;
   }
 
   // The grid names the last axis first.
@@ -130,10 +192,16 @@ class GridSample final : public Op {
     }
   }
 
+  // In pixels, of -1 to 1 along an axis.
+  template <typename T>
+  T position(T n, int64_t length) const {
+    const auto size = static_cast<T>(length);
+    return align_ ? (n + 1) / 2 * (size - 1) : ((n + 1) * size - 1) / 2;
+  }
+
   template <typename T>
   AxisTaps<T> taps_of(T n, int64_t length) const {
-    const auto size = static_cast<T>(length);
-    T v = align_ ? (n + 1) / 2 * (size - 1) : ((n + 1) * size - 1) / 2;
+    T v = position(n, length);
     // What is no number, or too far away to be counted, lies outside.
     if (!(std::fabs(v) < T{1e9})) v = -100;
     if (mode_ == Mode::nearest) v = std::nearbyint(v);

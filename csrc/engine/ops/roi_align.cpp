@@ -9,6 +9,7 @@ namespace pycompress {
 namespace {
 
 constexpr int64_t kMostSamples = 4096;  // along one axis of a bin
+constexpr int kTogether = 4;            // channels
 
 // Where a sample lies between two pixels of an axis.
 struct Between {
@@ -122,23 +123,63 @@ class RoiAlign final : public Op {
     const Bins across = bins(roi[0], roi[2], width_);
     const std::vector<Between> v = all_between(down, height_, rows);
     const std::vector<Between> h = all_between(across, width_, columns);
-    const auto count = static_cast<float>(std::max<int64_t>(down.samples * across.samples, 1));
-    for (int64_t c = 0; c < channels; ++c, image += rows * columns) {
-      for (int64_t bin = 0; bin < height_ * width_; ++bin, ++y) {
-        const Between* vs = v.data() + bin / width_ * down.samples;
-        const Between* hs = h.data() + bin % width_ * across.samples;
-        float sum = 0.0f;
-        float most = -std::numeric_limits<float>::infinity();
-        for (int64_t i = 0; i < down.samples; ++i) {
-          for (int64_t k = 0; k < across.samples; ++k) {
-            const bool outside = vs[i].outside || hs[k].outside;
-            const float sample = outside ? 0.0f : value(image, columns, vs[i], hs[k]);
-            sum += sample;
-            most = std::max(most, sample);
+    const Samples samples{v.data(), h.data(), down.samples, across.samples};
+    const int64_t plane = rows * columns;
+    int64_t c = 0;
+    for (; c + kTogether <= channels; c += kTogether)
+      align_planes<kTogether>(samples, image + c * plane, plane, columns, y + c * height_ * width_);
+    for (; c < channels; ++c)
+      align_planes<1>(samples, image + c * plane, plane, columns, y + c * height_ * width_);
+  }
+
+  // Of all bins of a region.
+  struct Samples {
+    const Between* down;
+    const Between* across;
+    int64_t rows, columns;  // of a bin
+  };
+
+  // kPlanes channels, which share weights and places.
+  template <int kPlanes>
+  void align_planes(const Samples& samples, const float* image, int64_t plane, int64_t columns,
+                    float* y) const {
+    const int64_t bins = height_ * width_;
+    const int64_t count = samples.rows * samples.columns;
+    for (int64_t bin = 0; bin < bins; ++bin) {
+      const Between* const vs = samples.down + bin / width_ * samples.rows;
+      const Between* const hs = samples.across + bin % width_ * samples.columns;
+      float sum[kPlanes] = {};
+      float most[kPlanes];
+      std::fill(most, most + kPlanes, -std::numeric_limits<float>::infinity());
+      for (int64_t i = 0; i < samples.rows; ++i) {
+        const Between v = vs[i];
+        for (int64_t k = 0; k < samples.columns; ++k) {
+          const Between h = hs[k];
+          if (v.outside || h.outside) {
+            for (float& m : most) m = std::max(m, 0.0f);
+            continue;
+          }
+          const float* const low = image + v.low * columns;
+          const float* const high = image + v.high * columns;
+          const float weight[] = {v.to_low * h.to_low, v.to_low * h.to_high, v.to_high * h.to_low,
+                                  v.to_high * h.to_high};
+          for (int c = 0; c < kPlanes; ++c) {
+            const float parts[] = {
+                weight[0] * low[c * plane + h.low], weight[1] * low[c * plane + h.high],
+                weight[2] * high[c * plane + h.low], weight[3] * high[c * plane + h.high]};
+            // A maximum is one of the weighted pixels, not of what lies between them (as in
+            // onnxruntime and the standard's own implementation).
+            if (maximum_) {
+              most[c] = std::max(most[c], *std::max_element(parts, parts + 4));
+            } else {
+              sum[c] += parts[0] + parts[1] + parts[2] + parts[3];
+            }
           }
         }
-        const bool empty = down.samples == 0 || across.samples == 0;
-        *y = empty ? 0.0f : maximum_ ? most : sum / count;
+      }
+      for (int c = 0; c < kPlanes; ++c) {
+        const float mean = sum[c] / static_cast<float>(std::max<int64_t>(count, 1));
+        y[c * bins + bin] = count == 0 ? 0.0f : maximum_ ? most[c] : mean;
       }
     }
   }
@@ -150,17 +191,6 @@ class RoiAlign final : public Op {
         all.push_back(between(bins.at(bin, sample), length));
     }
     return all;
-  }
-
-  // A maximum is one of the weighted pixels, not of what lies between them (as in onnxruntime and
-  // the standard's own implementation).
-  float value(const float* plane, int64_t columns, const Between& v, const Between& h) const {
-    const float parts[] = {v.to_low * h.to_low * plane[v.low * columns + h.low],
-                           v.to_low * h.to_high * plane[v.low * columns + h.high],
-                           v.to_high * h.to_low * plane[v.high * columns + h.low],
-                           v.to_high * h.to_high * plane[v.high * columns + h.high]};
-    if (maximum_) return *std::max_element(parts, parts + 4);
-    return parts[0] + parts[1] + parts[2] + parts[3];
   }
 
   int64_t height_, width_, samples_;
