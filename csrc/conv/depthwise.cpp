@@ -11,6 +11,22 @@ constexpr int64_t kTaskLines = 8;  // worth a task of their own
 constexpr int64_t kMaxRows = 4 * kDepthwiseSteps;
 constexpr int64_t kStackBytes = 128 * 1024;  // of the input rows that lines in one call read
 
+// `channels` values (no more than a block of 16 * lanes) in the order of depthwise_channel(), by
+// runs of 4; zeros after them.
+template <typename T>
+void order_lanes(const T* values, int64_t channels, int64_t lanes, T* to) {
+  for (int64_t quad = 0; quad < 4; ++quad) {
+    for (int64_t lane = 0; lane < lanes; ++lane, to += 4) {
+      const int64_t c = 16 * lane + 4 * quad;
+      if (c + 4 <= channels) {
+        std::memcpy(to, values + c, 4 * sizeof(T));
+      } else {
+        for (int64_t i = 0; i < 4; ++i) to[i] = c + i < channels ? values[c + i] : T{};
+      }
+    }
+  }
+}
+
 // A copy of per-channel values, whole blocks of them, in the order in which the kernel holds
 // channels.
 template <typename T>
@@ -24,21 +40,12 @@ const T* in_lane_order(const DepthwiseKernels& kernels, const T* values, int64_t
     std::copy_n(values, channels, out);
     std::fill(out + channels, out + padded, T{});
   } else {
-    // As depthwise_channel() says, by runs of 4 channels.
-    const int64_t lanes = block / 16;
-    T* to = out;
-    for (int64_t first = 0; first < padded; first += block) {
-      for (int64_t quad = 0; quad < 4; ++quad) {
-        for (int64_t lane = 0; lane < lanes; ++lane, to += 4) {
-          const int64_t c = first + 16 * lane + 4 * quad;
-          if (c + 4 <= channels) {
-            std::memcpy(to, values + c, 4 * sizeof(T));
-          } else {
-            for (int64_t i = 0; i < 4; ++i) to[i] = c + i < channels ? values[c + i] : T{};
-          }
-        }
-      }
-    }
+    constexpr int64_t kUsual = 32;  // known to the compiler, whole blocks take a fifth of the time
+    int64_t c = 0;
+    for (; block == kUsual && c + kUsual <= channels; c += kUsual)
+      order_lanes(values + c, kUsual, kUsual / 16, out + c);
+    for (; c < channels; c += block)
+      order_lanes(values + c, std::min(block, channels - c), block / 16, out + c);
   }
   scratch += (static_cast<size_t>(padded) * sizeof(T) + 63) / 64 * 64;
   return out;
