@@ -185,6 +185,7 @@ def test_refusals_of_pack_conv(arguments, error, message):
         (X, {"layout": "CHWN"}, ValueError, "layout must be"),
         (X, {"out": np.empty((1, 3, 3, 5), np.int32)}, ValueError, "out has shape"),
         (X, {"out": np.empty((1, 3, 3, 4), np.int8)}, TypeError, "out has dtype int8"),
+        (X, {"out": np.empty((1, 3, 3, 4), ">i4")}, TypeError, "out has dtype >i4"),
     ],
 )
 def test_refusals_of_qconv(x, arguments, error, message):

@@ -117,14 +117,26 @@ void place_anew(const PackedConvolution& k, int64_t batch, const std::vector<int
   placed.batch = batch;
 }
 
+Type type_of_output(DType dtype) {
+  switch (dtype) {
+    case DType::u8:
+      return Type::u8;
+    case DType::s8:
+      return Type::s8;
+    case DType::s32:
+      return Type::s32;
+    default:
+      return Type::f32;
+  }
+}
+
 py::array output_for(const Placement& place, int64_t filters, DType dtype, py::handle out) {
   std::vector<py::ssize_t> shape{place.batch};
   for (int i = 3 - place.window.rank; i < 3; ++i) shape.push_back(place.out[i]);
   shape.push_back(filters);
-  const py::dtype wanted(dtype_name(dtype));
-  if (out.is_none()) return py::array(wanted, shape);
+  if (out.is_none()) return py::array(py::dtype(dtype_name(dtype)), shape);
   py::array y = need_array("qconv", "out", out);
-  if (!y.dtype().equal(wanted)) {
+  if (type_of(y) != type_of_output(dtype)) {
     throw py::type_error("qconv: out has dtype " + dtype_of(y) + ", wanted " + dtype_name(dtype));
   }
   if (std::vector<py::ssize_t>(y.shape(), y.shape() + y.ndim()) != shape) {

@@ -9,7 +9,10 @@
 namespace pycompress {
 
 Type type_of(const py::array& x) {
-  switch (x.dtype().num()) {
+  const py::dtype dtype = x.dtype();
+  const char order = dtype.byteorder();
+  if (order != '=' && order != '|') return Type::other;  // bytes that lie the other way round
+  switch (dtype.num()) {
     case py::detail::npy_api::NPY_UBYTE_:
       return Type::u8;
     case py::detail::npy_api::NPY_BYTE_:
@@ -19,7 +22,7 @@ Type type_of(const py::array& x) {
     case py::detail::npy_api::NPY_FLOAT_:
       return Type::f32;
     default:
-      return x.dtype().equal(py::dtype::of<int32_t>()) ? Type::s32 : Type::other;
+      return dtype.equal(py::dtype::of<int32_t>()) ? Type::s32 : Type::other;
   }
 }
 
