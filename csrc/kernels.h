@@ -20,6 +20,12 @@ namespace pycompress {
 
 enum class Out : int32_t { s32, f32, u8, s8 };
 
+// How bytes come to lie within lo, hi and the ends of their type.
+//   floats      v is clamped before it is rounded
+//   bytes       after it: the caller has shown that every v is a number that fits into int32
+//   saturation  not at all: and that lo and hi round to the ends of the type, or beyond
+enum class Clamp : int32_t { floats, bytes, saturation };
+
 // What a tile does to a sum before it stores it. Pointers are to column 0 (or row 0) of the whole
 // result; a tile adds its own offsets. With v a float32, each step rounded on its own:
 //
@@ -55,9 +61,7 @@ struct Epilogue {
   float lo = -__builtin_huge_valf();
   float hi = __builtin_huge_valf();
   int32_t out_zero = 0;
-  // u8 and s8: the caller has shown that every v is a number that fits into int32, and that lo and
-  // hi round to the ends of the type or beyond. Then saturation is all the clamping there is.
-  bool saturates = false;
+  Clamp clamp = Clamp::floats;
 };
 
 // A strip: some rows of the result by some panels of B, worked through in tiles, one block of rows

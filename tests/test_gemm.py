@@ -206,8 +206,8 @@ def test_results_saturate_and_nan_goes_low():
     assert np.isnan(pc.qlinear(a, pc.pack(w, 1.0, bias), a_scale=1.0, activation="relu")[0, 2])
 
 
-# What int32 does not hold, and bounds next to the ends of the type: with these, or without a single
-# one of them, the tile clamps or leaves it to saturation.
+# What int32 does not hold, and bounds next to the ends of the type: by these the tile clamps floats,
+# or bytes, or leaves it to saturation.
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8])
 @pytest.mark.parametrize(

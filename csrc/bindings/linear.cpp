@@ -140,7 +140,7 @@ py::object qlinear(PyObject* const* args) {
     e.residual_scale = extra_scale;
     e.residual_zero = extra_zero;
   }
-  e.saturates = only_saturates(e, w.panels.n);
+  e.clamp = clamp_of(e, w.panels.n);
   const KernelSet& set = *w.panels.set;
   without_gil(worth_release(in, w), [&](ThreadPool* pool) {
     if (!finishes) {

@@ -227,7 +227,7 @@ LayerEpilogue::LayerEpilogue(const Layer& layer, std::vector<int32_t> init, cons
   base_.residual_zero = layer.res_zero;
   base_.out_zero = layer.y_zero;
   if (layer.mode != LayerMode::integer) return;
-  base_.saturates = only_saturates(epilogue(nullptr, 0), static_cast<int64_t>(scale_.size()));
+  base_.clamp = clamp_of(epilogue(nullptr, 0), static_cast<int64_t>(scale_.size()));
 }
 
 Epilogue LayerEpilogue::epilogue(const void* residual, int64_t residual_ld) const {

@@ -3,6 +3,7 @@
 #pragma once
 #include <immintrin.h>
 
+#include "gemm/bytes.h"
 #include "kernels.h"
 
 namespace pycompress {
@@ -50,17 +51,24 @@ class Columns {
     }
   }
 
-  // Saturates the row's int32, plus `zero` (of the type's range) if kShift, to u8 or s8.
-  template <bool kShift>
-  [[gnu::always_inline]] void store_bytes(uint8_t* p, const I32 (&q)[V], bool is_signed,
-                                          int32_t zero) const {
+  // Saturates the row's int32, plus the zero point if kShift, and keeps it within its bounds if
+  // kBound.
+  template <bool kShift, bool kBound>
+  [[gnu::always_inline]] void store_bytes(uint8_t* p, const I32 (&q)[V], const Bytes& to) const {
     // The packs work within 128-bit lanes: the middle quarters change places.
     __m256i packed = _mm256_packs_epi32((__m256i)q[0], (__m256i)q[V - 1]);
-    if (kShift) packed = _mm256_adds_epi16(packed, _mm256_set1_epi16(static_cast<int16_t>(zero)));
+    if (kShift)
+      packed = _mm256_adds_epi16(packed, _mm256_set1_epi16(static_cast<int16_t>(to.zero)));
     const __m256i words = _mm256_permute4x64_epi64(packed, 0xd8);
     const __m128i low = _mm256_castsi256_si128(words);
     const __m128i high = _mm256_extracti128_si256(words, 1);
-    const __m128i bytes = is_signed ? _mm_packs_epi16(low, high) : _mm_packus_epi16(low, high);
+    __m128i bytes = to.is_signed ? _mm_packs_epi16(low, high) : _mm_packus_epi16(low, high);
+    if (kBound) {
+      const __m128i least = _mm_set1_epi8(static_cast<char>(to.low));
+      const __m128i most = _mm_set1_epi8(static_cast<char>(to.high));
+      bytes = to.is_signed ? _mm_min_epi8(_mm_max_epi8(bytes, least), most)
+                           : _mm_min_epu8(_mm_max_epu8(bytes, least), most);
+    }
     if (full_ && V == 2) {
       _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
     } else if (full_) {

@@ -3,6 +3,7 @@
 #pragma once
 #include <immintrin.h>
 
+#include "gemm/bytes.h"
 #include "kernels.h"
 
 namespace pycompress {
@@ -45,22 +46,27 @@ class Columns {
     _mm512_mask_storeu_epi32(p + j * kLanes, mask_[j], (__m512i)v);
   }
 
-  // Saturates the row's int32, plus `zero` (of the type's range) if kShift, to u8 or s8.
-  template <bool kShift>
-  [[gnu::always_inline]] void store_bytes(uint8_t* p, const I32 (&q)[V], bool is_signed,
-                                          int32_t zero) const {
+  // Saturates the row's int32, plus the zero point if kShift, and keeps it within its bounds if
+  // kBound.
+  template <bool kShift, bool kBound>
+  [[gnu::always_inline]] void store_bytes(uint8_t* p, const I32 (&q)[V], const Bytes& to) const {
     // The packs work within 128-bit lanes: dword 4 * lane + j goes to 4 * j + lane.
     const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
     __m512i low = _mm512_packs_epi32((__m512i)q[0], (__m512i)q[V > 1 ? 1 : 0]);
     __m512i high =
         V < 3 ? low : _mm512_packs_epi32((__m512i)q[V > 2 ? 2 : 0], (__m512i)q[V > 3 ? 3 : 0]);
     if (kShift) {
-      const __m512i zeros = _mm512_set1_epi16(static_cast<int16_t>(zero));
+      const __m512i zeros = _mm512_set1_epi16(static_cast<int16_t>(to.zero));
       low = _mm512_adds_epi16(low, zeros);
       high = V < 3 ? low : _mm512_adds_epi16(high, zeros);
     }
-    const __m512i packed =
-        is_signed ? _mm512_packs_epi16(low, high) : _mm512_packus_epi16(low, high);
+    __m512i packed = to.is_signed ? _mm512_packs_epi16(low, high) : _mm512_packus_epi16(low, high);
+    if (kBound) {
+      const __m512i least = _mm512_set1_epi8(static_cast<char>(to.low));
+      const __m512i most = _mm512_set1_epi8(static_cast<char>(to.high));
+      packed = to.is_signed ? _mm512_min_epi8(_mm512_max_epi8(packed, least), most)
+                            : _mm512_min_epu8(_mm512_max_epu8(packed, least), most);
+    }
     _mm512_mask_storeu_epi8(p, bytes_, _mm512_permutexvar_epi32(order, packed));
   }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <arm_neon.h>
 
+#include "gemm/bytes.h"
 #include "kernels.h"
 
 namespace pycompress {
@@ -32,23 +33,31 @@ class Columns {
   void store(int j, float* p, F32 v) const { store_vector(j, p, v); }
   void store(int j, int32_t* p, I32 v) const { store_vector(j, p, v); }
 
-  // Saturates the row's int32, plus `zero` (of the type's range) if kShift, to u8 or s8.
-  template <bool kShift>
-  [[gnu::always_inline]] void store_bytes(uint8_t* p, const I32 (&q)[V], bool is_signed,
-                                          int32_t zero) const {
+  // Saturates the row's int32, plus the zero point if kShift, and keeps it within its bounds if
+  // kBound.
+  template <bool kShift, bool kBound>
+  [[gnu::always_inline]] void store_bytes(uint8_t* p, const I32 (&q)[V], const Bytes& to) const {
     int16x4_t words[4];
 #pragma GCC unroll 16
     for (int j = 0; j < 4; ++j) words[j] = vqmovn_s32((int32x4_t)q[j < V ? j : 0]);
     int16x8_t low = vcombine_s16(words[0], words[1]);
     int16x8_t high = vcombine_s16(words[2], words[3]);
     if (kShift) {
-      const int16x8_t zeros = vdupq_n_s16(static_cast<int16_t>(zero));
+      const int16x8_t zeros = vdupq_n_s16(static_cast<int16_t>(to.zero));
       low = vqaddq_s16(low, zeros);
       high = vqaddq_s16(high, zeros);
     }
-    const uint8x16_t bytes =
-        is_signed ? vreinterpretq_u8_s8(vcombine_s8(vqmovn_s16(low), vqmovn_s16(high)))
-                  : vcombine_u8(vqmovun_s16(low), vqmovun_s16(high));
+    uint8x16_t bytes = to.is_signed
+                           ? vreinterpretq_u8_s8(vcombine_s8(vqmovn_s16(low), vqmovn_s16(high)))
+                           : vcombine_u8(vqmovun_s16(low), vqmovun_s16(high));
+    if (kBound) {
+      const uint8x16_t least = vdupq_n_u8(static_cast<uint8_t>(to.low));
+      const uint8x16_t most = vdupq_n_u8(static_cast<uint8_t>(to.high));
+      bytes = to.is_signed ? vreinterpretq_u8_s8(vminq_s8(
+                                 vmaxq_s8(vreinterpretq_s8_u8(bytes), vreinterpretq_s8_u8(least)),
+                                 vreinterpretq_s8_u8(most)))
+                           : vminq_u8(vmaxq_u8(bytes, least), most);
+    }
     if (V == 4 && count_ == V * kLanes) {
       vst1q_u8(p, bytes);
       return;

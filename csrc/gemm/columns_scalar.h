@@ -1,6 +1,7 @@
 // Vectors of 4 columns for gemm/epilogue.inc.h in plain C++: lanes are worked on one by one, or as
 // the compiler likes. An edge goes through memory.
 #pragma once
+#include "gemm/bytes.h"
 #include "kernels.h"
 
 namespace pycompress {
@@ -31,14 +32,15 @@ class Columns {
   void store(int j, float* p, F32 v) const { store_lanes(j, p, v); }
   void store(int j, int32_t* p, I32 v) const { store_lanes(j, p, v); }
 
-  // Saturates the row's int32, plus `zero` (of the type's range) if kShift, to u8 or s8.
-  template <bool kShift>
-  void store_bytes(uint8_t* p, const I32 (&q)[V], bool is_signed, int32_t zero) const {
-    const int32_t low = is_signed ? -128 : 0;
-    const int32_t high = is_signed ? 127 : 255;
+  // Saturates the row's int32, plus the zero point if kShift, and keeps it within its bounds if
+  // kBound.
+  template <bool kShift, bool kBound>
+  void store_bytes(uint8_t* p, const I32 (&q)[V], const Bytes& to) const {
+    // The bounds are the ends of the type where there are no others.
     for (int32_t n = 0; n < count_; ++n) {
-      const int32_t v = q[n / kLanes][n % kLanes] + (kShift ? zero : 0);
-      p[n] = static_cast<uint8_t>(v < low ? low : (v > high ? high : v));
+      const int32_t v = q[n / kLanes][n % kLanes] + (kShift ? to.zero : 0);
+      const int32_t least = v < to.low ? to.low : v;
+      p[n] = static_cast<uint8_t>(least > to.high ? to.high : least);
     }
   }
 

@@ -132,26 +132,40 @@ template <int R, int V>
   }
 }
 
-template <int R, int V, bool kShift>
+template <int R, int V, bool kShift, bool kBound>
 [[gnu::always_inline]] inline void store_rows(const TileArgs& args, const Columns<V>& columns,
-                                              const F32 (&v)[R][V]) {
-  const Epilogue& e = *args.epilogue;
-  const bool is_signed = e.out == Out::s8;
+                                              const F32 (&v)[R][V], const Bytes& bytes) {
   uint8_t* to = static_cast<uint8_t*>(args.c);
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
     I32 q[V];
 #pragma GCC unroll 16
     for (int j = 0; j < V; ++j) q[j] = round_even(v[r][j]);
-    columns.template store_bytes<kShift>(to + r * args.ldc, q, is_signed, e.out_zero);
+    columns.template store_bytes<kShift, kBound>(to + r * args.ldc, q, bytes);
   }
+}
+
+// A bound of floats as one of bytes: rounding and adding the zero point keep the order.
+inline int32_t bound_of_bytes(float bound, const Bytes& bytes) {
+  const F32 near = F32{} + (bound < -1024.0f ? -1024.0f : bound > 1024.0f ? 1024.0f : bound);
+  const I32 q = round_even(near) + bytes.zero;
+  return q[0] < bytes.low ? bytes.low : q[0] > bytes.high ? bytes.high : q[0];
 }
 
 template <int R, int V>
 [[gnu::always_inline]] inline void store_bytes(const TileArgs& args, const Columns<V>& columns,
                                                F32 (&v)[R][V]) {
   const Epilogue& e = *args.epilogue;
-  if (!e.saturates) {
+  const bool is_signed = e.out == Out::s8;
+  Bytes bytes{is_signed, e.out_zero, is_signed ? -128 : 0, is_signed ? 127 : 255};
+  if (e.clamp == Clamp::bytes) {
+    const int32_t low = bound_of_bytes(e.lo, bytes);
+    bytes.high = bound_of_bytes(e.hi, bytes);
+    bytes.low = low;
+    store_rows<R, V, true, true>(args, columns, v, bytes);
+    return;
+  }
+  if (e.clamp == Clamp::floats) {
     // Beyond +-1024 the result saturates anyway, and the conversion to int32 has an answer below.
     const F32 lo = F32{} + (e.lo > -1024.0f ? e.lo : -1024.0f);
     const F32 hi = F32{} + (e.hi < 1024.0f ? e.hi : 1024.0f);
@@ -162,9 +176,9 @@ template <int R, int V>
     }
   }
   if (e.out_zero == 0) {
-    store_rows<R, V, false>(args, columns, v);
+    store_rows<R, V, false, false>(args, columns, v, bytes);
   } else {
-    store_rows<R, V, true>(args, columns, v);
+    store_rows<R, V, true, false>(args, columns, v, bytes);
   }
 }
 

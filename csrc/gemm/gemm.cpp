@@ -314,12 +314,9 @@ void gemm_init(const PackedB& b, int32_t a_zero, bool a_signed, const int32_t* b
   }
 }
 
-bool only_saturates(const Epilogue& e, int64_t n) {
+Clamp clamp_of(const Epilogue& e, int64_t n) {
   constexpr float kSums = 2147483648.0f;  // the largest |sum|, and what an int32 stays below
-  if ((e.out != Out::u8 && e.out != Out::s8) || e.row_scale != nullptr) return false;
-  // A bound that rounds to the end of the type says no more than the end does.
-  const auto least = static_cast<float>((e.out == Out::s8 ? -128 : 0) - e.out_zero);
-  if (!(e.lo < least + 0.5f && e.hi > least + 254.5f)) return false;
+  if ((e.out != Out::u8 && e.out != Out::s8) || e.row_scale != nullptr) return Clamp::floats;
   // In the order in which a tile rounds: what grows by no step is a bound of all. NaN is below
   // nothing.
   const float residual = 512.0f * std::fabs(e.residual_scale);
@@ -328,7 +325,10 @@ bool only_saturates(const Epilogue& e, int64_t n) {
     const float bias = e.bias == nullptr ? 0.0f : std::fabs(e.bias[i]);
     fits = std::fabs(e.scale[i]) * kSums + bias + residual < kSums;
   }
-  return fits;
+  if (!fits) return Clamp::floats;
+  // A bound that rounds to the end of the type says no more than the end does.
+  const auto least = static_cast<float>((e.out == Out::s8 ? -128 : 0) - e.out_zero);
+  return e.lo < least + 0.5f && e.hi > least + 254.5f ? Clamp::saturation : Clamp::bytes;
 }
 
 int64_t fitted_height(const PackedB& b, int64_t m) {

@@ -77,9 +77,8 @@ void fill_b_f32(PackedB* packed, const float* b, int64_t tap_stride, int64_t k_s
 // row_zero of the epilogue are in the caller's type too.
 void gemm_init(const PackedB& b, int32_t a_zero, bool a_signed, const int32_t* bias, int32_t* init);
 
-// Epilogue::saturates, of an integer gemm with n columns: whether no int32 sum can become a v that
-// int32 does not hold.
-bool only_saturates(const Epilogue& epilogue, int64_t n);
+// Epilogue::clamp, of an integer gemm with n columns.
+Clamp clamp_of(const Epilogue& epilogue, int64_t n);
 
 // Where row m of tap t of A lies. Contiguous A: one tap, rows = a + m * lda. Convolution: a table
 // of pointers.

@@ -46,7 +46,7 @@ void quantize_blocks(const float* a, int64_t k, int64_t block, void* records) {
           total += q[j];
         }
       }
-      whole.template store_bytes<false>(to + i, q, true, 0);
+      whole.template store_bytes<false, false>(to + i, q, {true, 0, -128, 127});
     }
     head.offset = -8 * sum_lanes(total);
     __builtin_memcpy(record, &head, sizeof(head));
