@@ -136,6 +136,7 @@ class GraphWalks:
     def __init__(self, node: type, value: type) -> None: ...
     def dtypes(self, nodes: list[typing.Any]) -> list[typing.Any]: ...
     def in_order(self, nodes: list[typing.Any]) -> bool: ...
+    def names(self, nodes: list[typing.Any], taken: set[typing.Any]) -> None: ...
     def order(self, nodes: list[typing.Any], roots: list[typing.Any]) -> list[typing.Any]: ...
     def readers(self, nodes: list[typing.Any], as_dicts: bool) -> dict[typing.Any, typing.Any]: ...
     def settle(
@@ -204,9 +205,18 @@ class GraphReader:
         dtypes: dict[typing.Any, typing.Any],
         limits: dict[typing.Any, typing.Any],
     ) -> None: ...
+    def take(
+        self,
+        tensors: typing.Any,
+        file: numpy.ndarray,
+        local: dict[typing.Any, typing.Any],
+        taken: set[typing.Any],
+        builder: typing.Any,
+    ) -> None: ...
     def wire(
         self,
         messages: typing.Any,
+        file: numpy.ndarray,
         types: dict[typing.Any, typing.Any],
         local: dict[typing.Any, typing.Any],
         outer: dict[typing.Any, typing.Any],

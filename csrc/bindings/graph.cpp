@@ -222,6 +222,20 @@ class GraphWalks : public GraphTypes {
     return found;
   }
 
+  // Adds the names of nodes and of the values that they read and make.
+  void names(const py::list& nodes, const py::set& taken) const {
+    const auto add_name = [&](PyObject* title) {
+      if (PySet_Add(taken.ptr(), title) != 0) throw py::error_already_set();
+    };
+    for (PyObject* node : items(nodes.ptr())) {
+      add_name(name.get(need(node, node_type)));
+      for (PyObject* value : items(node, outputs)) {
+        add_name(value_name.get(need(value, value_type)));
+      }
+      each_read(node, [&](PyObject* value) { add_name(value_name.get(value)); });
+    }
+  }
+
   // (domain, operator) of a node, then of what makes each of its inputs: one of `members`, or one
   // of the three that stand for an absent value, a constant, and one from elsewhere.
   py::tuple surroundings(const py::object& node, const py::dict& members,
@@ -364,6 +378,7 @@ void bind_graph(py::module_& module) {
       .def(py::init<const py::type&, const py::type&>(), py::arg("node"), py::arg("value"))
       .def("readers", &GraphWalks::readers, py::arg("nodes"), py::arg("as_dicts"))
       .def("order", &GraphWalks::order, py::arg("nodes"), py::arg("roots"))
+      .def("names", &GraphWalks::names, py::arg("nodes"), py::arg("taken"))
       .def("dtypes", &GraphWalks::dtypes, py::arg("nodes"))
       .def("surroundings", &GraphWalks::surroundings, py::arg("node"), py::arg("members"),
            py::arg("others"))

@@ -4,15 +4,14 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
-#include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "bindings/families.h"
 #include "bindings/graph.h"
+#include "bindings/tensors.h"
 
 namespace pycompress {
 namespace {
@@ -32,6 +31,7 @@ enum NodeField {
   kDomain,
   kMetadata,
 };
+enum TensorField { kDims, kDataType, kTensorName = 6, kRawData, kDataLocation = 11 };
 enum AttributeField {
   kName,
   kF,
@@ -43,10 +43,17 @@ enum AttributeField {
   kInts,
   kStrings,
   kType,
-  kAttributeFields
 };
 // AttributeProto.AttributeType
-enum AttributeType { kFloat = 1, kInt = 2, kString = 3, kFloatList = 6, kIntList = 7, kTexts = 8 };
+enum AttributeType {
+  kFloat = 1,
+  kInt = 2,
+  kString = 3,
+  kFloatList = 6,
+  kIntList = 7,
+  kTexts = 8,
+  kTensor = 4
+};
 }  // namespace fields
 
 PyObject* field(PyObject* message, py::ssize_t at) {
@@ -66,24 +73,40 @@ bool is_text(PyObject* object, const char* text) {
 
 class GraphReader : public GraphTypes {
  public:
-  // `dtypes`: NumPy's types by the numbers of onnx.proto. `limits`: by operator, how many inputs
-  // and outputs it has and which attributes it must have; the builder adds those that it meets.
+  // `dtypes`: NumPy's types by the numbers of onnx.proto, of tensors whose bytes are their
+  // elements. `limits`: by operator, how many inputs and outputs it has and which attributes it
+  // must have; the builder adds those that it meets.
   GraphReader(const py::type& node, const py::type& value, py::dict dtypes, py::dict limits)
       : GraphTypes(node, value), dtypes_(std::move(dtypes)), limits_(std::move(limits)) {}
+
+  // Takes in tensors as constants of the graph: `local` and `taken` are added to, and
+  // builder.initializer(local, message) does the others. `file` holds their bytes.
+  void take(const py::object& tensors, const py::array& file, const py::dict& local,
+            const py::set& taken, const py::object& builder) const {
+    for (PyObject* tensor : items(tensors.ptr())) {
+      PyObject* title = field(tensor, fields::kTensorName);
+      if (!plain_constant(title, tensor, file, local, taken)) {
+        builder.attr("initializer")(local, py::handle(tensor));
+      }
+    }
+  }
 
   // The nodes of a graph. `types` are what the file says of values, by name; `local` the values
   // of the graph, which is added to; `outer` those around it; `taken` all names; `builder` takes
   // what is left to Python: constant(message), typed(local, name, types), unused(), and
   // node(message, outputs, scope).
-  py::list wire(const py::object& messages, const py::dict& types, const py::dict& local,
-                const py::dict& outer, const py::set& taken, const py::object& builder) const {
+  py::list wire(const py::object& messages, const py::array& file, const py::dict& types,
+                const py::dict& local, const py::dict& outer, const py::set& taken,
+                const py::object& builder) const {
     const std::vector<PyObject*> all = items(messages.ptr());
     std::vector<std::pair<PyObject*, py::list>> wired;
     wired.reserve(all.size());
     for (PyObject* message : all) {
       if (is_text(field(message, fields::kOp), "Constant") &&
           standard(field(message, fields::kDomain))) {
-        builder.attr("constant")(py::handle(message), local);
+        if (!constant_node(message, file, local, taken)) {
+          builder.attr("constant")(py::handle(message), local);
+        }
         continue;
       }
       py::list outputs;
@@ -150,21 +173,65 @@ class GraphReader : public GraphTypes {
     return made;
   }
 
+  // A node that is but a constant; false where Python has to look.
+  bool constant_node(PyObject* message, const py::array& file, const py::dict& local,
+                     const py::set& taken) const {
+    const std::vector<PyObject*> said = items(field(message, fields::kAttributes));
+    const std::vector<PyObject*> names = items(field(message, fields::kOutputs));
+    if (said.size() != 1 || names.size() != 1) return false;
+    PyObject* type = field(said[0], fields::kType);
+    PyObject* tensor = field(said[0], fields::kT);
+    if (type == Py_None || PyLong_AsLong(type) != fields::kTensor || tensor == Py_None)
+      return false;
+    return is_text(field(said[0], fields::kName), "value") &&
+           plain_constant(names[0], tensor, file, local, taken);
+  }
+
+  bool plain_constant(PyObject* title, PyObject* tensor, const py::array& file,
+                      const py::dict& local, const py::set& taken) const {
+    if (is_empty(title) || !is_new(title, local, taken)) return false;
+    PyObject* code = field(tensor, fields::kDataType);
+    PyObject* span = field(tensor, fields::kRawData);
+    PyObject* location = field(tensor, fields::kDataLocation);
+    const bool here = location == Py_None || PyLong_AsLong(location) == 0;
+    PyObject* type = code == Py_None ? nullptr : look_up(dtypes_, code);
+    if (type == nullptr || span == Py_None || !here) return false;
+    std::vector<py::ssize_t> dims;
+    for (PyObject* dim : items(field(tensor, fields::kDims))) {
+      dims.push_back(PyLong_AsSsize_t(dim));
+    }
+    const py::object array =
+        view_of(file, PyLong_AsSsize_t(field(span, 0)), PyLong_AsSsize_t(field(span, 1)),
+                py::reinterpret_borrow<py::dtype>(type), dims);
+    if (array.is_none()) return false;
+    keep(title, make_value(title, type, array.attr("shape").ptr(), array.ptr()), local, taken);
+    return true;
+  }
+
+  static bool is_new(PyObject* title, const py::dict& local, const py::set& taken) {
+    return look_up(local, title) == nullptr && PySet_Contains(taken.ptr(), title) == 0;
+  }
+
+  static void keep(PyObject* title, const py::object& value, const py::dict& local,
+                   const py::set& taken) {
+    if (PySet_Add(taken.ptr(), title) != 0 ||
+        PyDict_SetItem(local.ptr(), title, value.ptr()) != 0) {
+      throw py::error_already_set();
+    }
+  }
+
   static bool standard(PyObject* domain) { return is_empty(domain) || is_text(domain, "ai.onnx"); }
 
   py::object output(PyObject* name, const py::dict& types, const py::dict& local,
                     const py::set& taken, const py::object& builder) const {
     if (is_empty(name)) return builder.attr("unused")();
-    if (look_up(local, name) == nullptr && PySet_Contains(taken.ptr(), name) == 0) {
+    if (is_new(name, local, taken)) {
       PyObject* info = look_up(types, name);
       py::object dtype = py::none();
       py::object shape = py::none();
       if (info == nullptr || said(info, dtype, shape)) {
         py::object made = make_value(name, dtype.ptr(), shape.ptr(), nullptr);
-        if (PySet_Add(taken.ptr(), name) != 0 ||
-            PyDict_SetItem(local.ptr(), name, made.ptr()) != 0) {
-          throw py::error_already_set();
-        }
+        keep(name, made, local, taken);
         return made;
       }
     }
@@ -305,38 +372,6 @@ class GraphReader : public GraphTypes {
   py::object none_ = py::str("");
 };
 
-// Bytes `begin` to `end` of a file as an array of this type and shape: a view, or a copy where the
-// file does not align them; None where their number is another.
-py::object view_of(const py::array& file, py::ssize_t begin, py::ssize_t end,
-                   const py::dtype& dtype, const std::vector<py::ssize_t>& shape) {
-  if (!py::isinstance<py::array_t<uint8_t>>(file) || file.ndim() != 1 ||
-      (file.flags() & py::array::c_style) == 0 || begin < 0 || end < begin || end > file.size()) {
-    throw py::value_error("bytes " + std::to_string(begin) + " to " + std::to_string(end) +
-                          " are not in the file");
-  }
-  const py::ssize_t room = end - begin;
-  py::ssize_t bytes = dtype.itemsize();
-  for (const py::ssize_t dim : shape) {
-    if (dim < 0) return py::none();
-    if (dim == 0) bytes = 0;
-  }
-  for (const py::ssize_t dim : shape) {
-    if (bytes == 0) break;
-    if (bytes > room / dim) return py::none();
-    bytes *= dim;
-  }
-  if (bytes != room) return py::none();
-  const auto* data = static_cast<const uint8_t*>(file.data()) + begin;
-  const auto step = static_cast<uintptr_t>(std::max<py::ssize_t>(dtype.alignment(), 1));
-  if (reinterpret_cast<uintptr_t>(data) % step == 0) {
-    return py::array(dtype, shape, {}, data, file);
-  }
-  // Protobuf aligns nothing, and kernels read through typed pointers.
-  py::array made(dtype, shape);
-  std::memcpy(made.mutable_data(), data, static_cast<size_t>(room));
-  return std::move(made);
-}
-
 }  // namespace
 
 void bind_onnx_graph(py::module_& module) {
@@ -344,8 +379,10 @@ void bind_onnx_graph(py::module_& module) {
                           "Makes nodes and values of the messages of a file.")
       .def(py::init<const py::type&, const py::type&, py::dict, py::dict>(), py::arg("node"),
            py::arg("value"), py::arg("dtypes"), py::arg("limits"))
-      .def("wire", &GraphReader::wire, py::arg("messages"), py::arg("types"), py::arg("local"),
-           py::arg("outer"), py::arg("taken"), py::arg("builder"));
+      .def("take", &GraphReader::take, py::arg("tensors"), py::arg("file"), py::arg("local"),
+           py::arg("taken"), py::arg("builder"))
+      .def("wire", &GraphReader::wire, py::arg("messages"), py::arg("file"), py::arg("types"),
+           py::arg("local"), py::arg("outer"), py::arg("taken"), py::arg("builder"));
   module.def("view_of", &view_of, py::arg("file"), py::arg("begin"), py::arg("end"),
              py::arg("dtype"), py::arg("shape"),
              "Bytes of a file as an array; None when their number is not that of the shape.");

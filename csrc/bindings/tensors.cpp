@@ -2,6 +2,10 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
 namespace pycompress {
 
 namespace py = pybind11;
@@ -106,6 +110,36 @@ Attrs attrs_of(const py::dict& attrs, const std::string& title) {
     }
   }
   return converted;
+}
+
+py::object view_of(const py::array& file, py::ssize_t begin, py::ssize_t end,
+                   const py::dtype& dtype, const std::vector<py::ssize_t>& shape) {
+  if (!py::isinstance<py::array_t<uint8_t>>(file) || file.ndim() != 1 ||
+      (file.flags() & py::array::c_style) == 0 || begin < 0 || end < begin || end > file.size()) {
+    throw py::value_error("bytes " + std::to_string(begin) + " to " + std::to_string(end) +
+                          " are not in the file");
+  }
+  const py::ssize_t room = end - begin;
+  py::ssize_t bytes = dtype.itemsize();
+  for (const py::ssize_t dim : shape) {
+    if (dim < 0) return py::none();
+    if (dim == 0) bytes = 0;
+  }
+  for (const py::ssize_t dim : shape) {
+    if (bytes == 0) break;
+    if (bytes > room / dim) return py::none();
+    bytes *= dim;
+  }
+  if (bytes != room) return py::none();
+  const auto* data = static_cast<const uint8_t*>(file.data()) + begin;
+  const auto step = static_cast<uintptr_t>(std::max<py::ssize_t>(dtype.alignment(), 1));
+  if (reinterpret_cast<uintptr_t>(data) % step == 0) {
+    return py::array(dtype, shape, {}, data, file);
+  }
+  // Protobuf aligns nothing, and kernels read through typed pointers.
+  py::array made(dtype, shape);
+  std::memcpy(made.mutable_data(), data, static_cast<size_t>(room));
+  return std::move(made);
 }
 
 }  // namespace pycompress

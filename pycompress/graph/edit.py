@@ -184,10 +184,9 @@ class Edit:
     def remove(self, node: Node) -> None:
         """Drop a node, and the nodes that only it needed."""
         self.version += 1
-        before = list(dict.fromkeys(node.reads()))
         del self.members[node]
         self.refused.pop(node, None)
-        for value in before:
+        for value in node.reads():
             self._forget(value, node)
 
     def remove_if_dead(self, node: Node) -> None:
@@ -224,10 +223,12 @@ class Edit:
                     self._forget(value, node)
 
     def _forget(self, value: Value, node: Node) -> None:
-        self._readers[value].pop(node, None)
-        producer = self.producer(value)
-        if producer is not None:
-            self.remove_if_dead(producer)
+        readers = self._readers[value]
+        readers.pop(node, None)
+        if not readers:
+            producer = self.producer(value)
+            if producer is not None:
+                self.remove_if_dead(producer)
 
 
 def _replace_inside(graph: Graph, old: Value, new: Value) -> None:

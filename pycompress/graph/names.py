@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from pycompress.graph.ir import WALKS
+
 if TYPE_CHECKING:
     from pycompress.graph.ir import Graph
 
@@ -56,10 +58,8 @@ def tell_apart(graph: Graph) -> Graph:
 
 def _collect(graph: Graph, taken: set[str]) -> None:
     taken.update([value.name for value in (*graph.inputs, *graph.outputs)])
+    WALKS.names(graph.nodes, taken)
     for node in graph.nodes:
-        taken.add(node.name)
-        taken.update([value.name for value in node.outputs])
-        taken.update([value.name for value in node.inputs if value is not None])
-        for sub in node.subgraphs() if node.nested else ():
-            _collect(sub, taken)
-            taken.update([value.name for value in node.captured()])
+        if node.nested:
+            for sub in node.subgraphs():
+                _collect(sub, taken)

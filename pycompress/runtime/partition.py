@@ -80,11 +80,12 @@ def reads(node: Node) -> Iterator[Value]:
 def partition(graph: Graph, is_native: Callable[[Node], bool]) -> list[Segment | Node]:
     """Return the steps that compute the graph, in order, in as few segments as can be."""
     native = {node for node in graph.nodes if is_native(node)}
-    if len(native) == len(graph.nodes) > 0 and not any(True for n in native for _ in deciding(n)):
+    asked = {v for n in native for v in deciding(n) if v.producer in native}
+    known = _known(graph, native) if asked else set()
+    if len(native) == len(graph.nodes) > 0 and asked <= known:
         whole = Segment(graph.nodes)
         _connect(whole, graph)
         return [whole]
-    known = _known(graph, native)
     stages: dict[Node, int] = {}  # native nodes at even stages, others at odd ones
     for node in graph.nodes:
         parity = 0 if node in native else 1

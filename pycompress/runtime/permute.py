@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -19,16 +20,19 @@ if TYPE_CHECKING:
 Perm: TypeAlias = tuple[int, ...]
 
 
+@lru_cache(maxsize=1024)
 def is_identity(perm: Perm) -> bool:
     """Tell whether `perm` leaves every axis where it is."""
     return perm == tuple(range(len(perm)))
 
 
+@lru_cache(maxsize=1024)
 def inverse(perm: Perm) -> Perm:
     """Return the permutation that undoes `perm`."""
     return tuple(perm.index(i) for i in range(len(perm)))
 
 
+@lru_cache(maxsize=1024)
 def compose(first: Perm, then: Perm) -> Perm:
     """Return the permutation of ``Transpose(Transpose(x, first), then)``."""
     return tuple(first[i] for i in then)

@@ -131,6 +131,8 @@ class InferenceSession:
             graph.outputs = [*graph.outputs, *_named(graph, outputs)]
             self._inputs = [TensorInfo.of(v) for v in graph.inputs]
             executable = build(graph, self.num_threads, fallbacks, float_format)
+            declared = graph.outputs
+            del graph  # before the collector looks at what there is
         self.fallbacks = list(fallbacks.reasons)
         self._held = {
             info.name: held
@@ -141,7 +143,7 @@ class InferenceSession:
             TensorInfo.of(v)
             if v.dtype is not None
             else TensorInfo.of(Value(v.name, getattr(made, "dtype", None), v.shape))
-            for v, made in zip(graph.outputs, executable.outputs, strict=True)
+            for v, made in zip(declared, executable.outputs, strict=True)
         ]
         return executable
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pycompress.runtime.elements import NAMES
+
 if TYPE_CHECKING:
     from pycompress.graph.ir import Value
 
@@ -50,7 +52,8 @@ class TensorInfo:
     @classmethod
     def of(cls, value: Value) -> TensorInfo:
         """Describe a value of the graph."""
-        name = "undefined" if value.dtype is None else value.dtype.name
+        dtype = value.dtype
+        name = "undefined" if dtype is None else NAMES.get(dtype) or dtype.name
         shape = None if value.shape is None else list(value.shape)
         return cls(value.name, shape, f"tensor({_TYPES.get(name, name)})", value.dtype)
 

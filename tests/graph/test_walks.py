@@ -82,6 +82,13 @@ def test_surroundings_are_operators_and_what_else_an_input_is():
     assert around == (("", "Where"), absent, given, ("", "Add"), constant, given)
 
 
+def test_names_are_of_nodes_and_of_all_that_they_read_and_make():
+    _, nodes = chain(2)
+    taken = {"mine"}
+    WALKS.names([*nodes, with_body(value("outer"))], taken)
+    assert taken == {"mine", "x", "n0", "v0", "n1", "v1", "if", "outer", "out"}
+
+
 def test_dtypes_are_of_results_and_constants():
     half = value("h", (1,), FLOAT, np.zeros(1, np.float16))
     nodes = [Node("Add", [half, value("x", dtype=np.dtype(np.int8))], [value("y", dtype=None)])]

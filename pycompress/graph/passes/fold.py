@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,9 @@ def fold_constants(edit: Edit, always: int = _ALWAYS) -> None:
     shapes = edit.shapes()
     held: dict[Value, np.ndarray] = {}
     for node in edit.nodes():
-        results = _computed(edit, node, always, held) or _known_size(shapes, node)
+        results = _computed(edit, node, always, held)
+        if results is None and node.op in size_rules.OPS:
+            results = _known_size(shapes, node)
         if results is None or not edit.owns(node) or any(map(edit.is_output, node.outputs)):
             continue
         for value, array in zip(node.outputs, results, strict=False):
@@ -95,7 +98,7 @@ def _expected(node: Node) -> int:
     sizes = [d for d in value.shape or () if isinstance(d, int)]
     if value.shape is None or len(sizes) < len(value.shape):
         return 0
-    return int(np.prod(sizes, dtype=object)) * (value.dtype.itemsize if value.dtype else 8)
+    return math.prod(sizes) * (value.dtype.itemsize if value.dtype else 8)
 
 
 def _freed(edit: Edit, node: Node, held: Mapping[Value, np.ndarray]) -> int:
@@ -117,8 +120,8 @@ def _freed(edit: Edit, node: Node, held: Mapping[Value, np.ndarray]) -> int:
 
 
 def _known_size(shapes: Shapes, node: Node) -> list[np.ndarray] | None:
-    """Return the output of a node of shape arithmetic whose answer is fixed."""
-    if node.op not in size_rules.OPS or node.domain or node.op == "Identity":
+    """Return the output of a node with one of `size_rules.OPS` whose answer is fixed."""
+    if node.domain or node.op == "Identity":
         return None
     content = shapes.content(node.output)
     if content is None or node.output.dtype is None:

@@ -25,13 +25,21 @@ _OPS = frozenset(
 """The operators that `_join` and `_unchanged` look at."""
 
 
+_MOVING = frozenset(("Transpose", "Reshape"))
+_JOINING = _MOVING | {"Add", "Sub", "Mul", "Div", "Equal", "Where"}
+"""The operators that `_join` looks at: without an Expand in front, the two that move values."""
+
+
 def drop_identities(edit: Edit) -> None:
     """Let readers of Identity and the like read the input itself; join chains of moves."""
     shapes = edit.shapes()
-    for node in edit.nodes():
+    nodes = edit.nodes()
+    joins = _JOINING if any(node.op == "Expand" for node in nodes) else _MOVING
+    for node in nodes:
         if node.op not in _OPS or node.domain or not edit.owns(node):
             continue
-        _join(edit, shapes, node)
+        if node.op in joins:
+            _join(edit, shapes, node)
         source = _unchanged(edit, shapes, node)
         if source is not None:
             edit.replace(node.output, source)
@@ -107,7 +115,7 @@ def _join(edit: Edit, shapes: Shapes, node: Node) -> None:
         copies = target is None or (0 in target and not node.attrs.get("allowzero"))
         if not copies:  # a 0 stands for a size of the tensor in between
             edit.set_inputs(node, [before.inputs[0], *node.inputs[1:]])
-    elif len(node.inputs) == 2 and node.op in {"Add", "Sub", "Mul", "Div", "Equal", "Where"}:
+    elif len(node.inputs) == 2 and node.op not in _MOVING:
         _read_past_expand(edit, shapes, node)
 
 

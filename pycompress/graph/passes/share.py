@@ -32,8 +32,9 @@ def share_constants(edit: Edit) -> None:
     take longer than reading it.
     """
     alike: dict[Hashable, list[Value]] = {}
-    for value in edit.graph.constants():
-        if isinstance(value.const, np.ndarray) and not edit.is_output(value):
+    reads = (node.reads() if node.nested else node.inputs for node in edit.graph.nodes)
+    for value in dict.fromkeys(v for read in reads for v in read):
+        if value is not None and isinstance(value.const, np.ndarray) and not edit.is_output(value):
             alike.setdefault((value.const.shape, value.const.dtype), []).append(value)
     for values in alike.values():
         if len(values) > 1:

@@ -35,7 +35,8 @@ def restore(edit: Edit) -> None:
     for node in edit.nodes():
         if node.is_preset() and node.op != "activation":
             continue
-        for value in dict.fromkeys(v for v in node.inputs if v is not None):
+        constants = [v for v in node.inputs if v is not None and v.const is not None]
+        for value in dict.fromkeys(constants):
             if in_halves(value.const) and value.dtype == np.float32:
                 data = edit.constant(f"{value.name}_halves", value.array())
                 out = Value(edit.names.fresh(f"{value.name}_float"), value.dtype, value.shape)

@@ -12,7 +12,7 @@ from onnx import AttributeProto, defs
 from pycompress import _core
 from pycompress.graph.ir import WALKS, Graph, Node, Value
 from pycompress.readers.errors import ModelError
-from pycompress.readers.onnx.tensors import DTYPES, dtype_of
+from pycompress.readers.onnx.tensors import DTYPES, PLAIN, dtype_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,19 +55,17 @@ class _Builder:
             raise ModelError(msg)
         infos = [*message.values, *message.outputs, *message.inputs]
         types = {v.name or "": v for v in infos}
-        constants = {t.name or "": t for t in message.initializers}
+        constants = {t.name or "" for t in message.initializers}
         local: dict[str, Value] = {}
         if len(constants) != len(message.initializers):
             msg = f"graph '{title}' has two initializers of one name"
             raise ModelError(msg)
-        for name, tensor in constants.items():
-            array = self.tensors.array(tensor, "initializer", name)
-            self._define(local, name, Value(name, array.dtype, array.shape, array))
+        native, bytes_ = _native(self.opset), self.tensors.message
+        native.take(message.initializers, bytes_, local, self.taken, self)
         # Before IR version 4 every initializer was listed as an input too.
         names = [v.name or "" for v in message.inputs]
         inputs = [self.typed(local, name, types) for name in names if name not in constants]
-        native = _native(self.opset)
-        nodes = native.wire(message.nodes, types, local, outer, self.taken, self)
+        nodes = native.wire(message.nodes, bytes_, types, local, outer, self.taken, self)
         scope = {**outer, **local}
         returns = f"graph '{title}' returns"
         outputs = [_look_up(scope, v.name or "", returns) for v in message.outputs]
@@ -89,6 +87,12 @@ class _Builder:
         self.taken.add(value.name)
         local[name] = value
         return value
+
+    def initializer(self, local: dict[str, Value], tensor: messages.Tensor) -> None:
+        """Take in a constant whose bytes are not just its elements."""
+        name = tensor.name or ""
+        array = self.tensors.array(tensor, "initializer", name)
+        self._define(local, name, Value(name, array.dtype, array.shape, array))
 
     def typed(
         self, local: dict[str, Value], name: str, types: dict[str, messages.ValueInfo]
@@ -257,7 +261,7 @@ def _limits(opset: int) -> dict[str, Limits]:  # noqa: ARG001 - the key
 
 @lru_cache(maxsize=32)
 def _native(opset: int) -> _core.GraphReader:
-    return _core.GraphReader(Node, Value, DTYPES, _limits(opset))
+    return _core.GraphReader(Node, Value, PLAIN, _limits(opset))
 
 
 def _schema(op: str, opset: int) -> Limits | None:

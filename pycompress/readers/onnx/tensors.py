@@ -74,6 +74,9 @@ _SPECIAL = {
     TensorProto.STRING,
     *(c for c in DTYPES if c > TensorProto.BFLOAT16),
 }
+PLAIN = {code: dtype for code, dtype in DTYPES.items() if code not in _SPECIAL}
+"""Those of which a tensor's bytes are its elements."""
+
 _AS_BITS = {TensorProto.FLOAT16, TensorProto.BFLOAT16}
 
 
@@ -111,6 +114,11 @@ class Tensors:
         self._message, self._file, self._folder = message, file, folder
         self._maps: dict[str, np.ndarray] = {}
 
+    @property
+    def message(self) -> np.ndarray:
+        """The bytes that were parsed."""
+        return self._message
+
     def array(self, tensor: messages.Tensor, kind: str, name: str) -> np.ndarray:
         """Return a tensor as an array, checked against its dims; kind and name are for errors.
 
@@ -129,6 +137,13 @@ class Tensors:
             )
             if view is not None:
                 return view
+        elif plain:
+            numbers = getattr(tensor, _FIELDS.get(code, "int32_data"))
+            fits = (
+                numbers is not None and numbers.dtype == dtype and min(tensor.dims, default=0) >= 0
+            )
+            if fits and numbers.size == math.prod(tensor.dims):
+                return np.asarray(numbers.reshape(tensor.dims))
         return self._checked(tensor, f"{kind} '{name}'")
 
     def _checked(self, tensor: messages.Tensor, what: str) -> np.ndarray:
