@@ -200,6 +200,9 @@ void bind_program(py::module_& module) {
       .def("replay", &replay, py::arg("calls"), py::arg("data"))
       .def("finish", &Program::finish, py::arg("outputs"))
       .def("run", &run, py::arg("inputs"))
+      .def("run_rounds", &run_rounds, py::arg("title"), py::arg("taken"), py::arg("given"),
+           py::arg("counts"), py::arg("most"), py::arg("states"), py::arg("sliced"),
+           py::arg("captured"))
       .def("set_profiling", &Program::set_profiling, py::arg("on"))
       .def("set_poison", &Program::set_poison, py::arg("on"))
       .def("profile", &profile)

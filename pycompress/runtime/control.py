@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -126,6 +127,14 @@ class LoopStep(_Bodies):
         go = self.condition is None or _truth(arrays[self.condition], f"{what}: the condition")
         carried = [arrays[i] for i in self.carried]
         captured = [arrays[i] for i in self.captured]
+        whole = self.bodies[0].program()
+        if whole is not None and go and (trips is None or trips > 0):
+            program, taken, given = whole
+            most = -1 if trips is None else trips
+            states, stacked = program.run_rounds(
+                what, taken, given, True, most, carried, [], captured
+            )
+            return [*states, *stacked]
         collected: list[list[np.ndarray]] = [[] for _ in self.empty]
         done = 0
         while go and (trips is None or done < trips):
@@ -208,8 +217,16 @@ class ScanStep(_Bodies):
         if len(lengths) != 1:
             msg = f"{what}: its inputs have {', '.join(map(str, sorted(lengths)))} slices"
             raise ValueError(msg)
+        rounds = lengths.pop()
+        whole = self.bodies[0].program()
+        if whole is not None and rounds > 0:
+            program, taken, given = whole
+            states, found = program.run_rounds(
+                what, taken, given, False, rounds, states, slices, captured
+            )
+            return [*states, *map(_turned, found, self.out_axes, self.out_backwards, repeat(what))]
         collected: list[list[np.ndarray]] = [[] for _ in self.empty]
-        for i in range(lengths.pop()):
+        for i in range(rounds):
             found = self.bodies[0].run([*states, *(s[i, ...] for s in slices), *captured])
             states = found[: len(states)]
             for parts, part in zip(collected, found[len(states) :], strict=True):
@@ -246,18 +263,29 @@ def _sliced(array: np.ndarray, axis: int, backwards: int, what: str) -> np.ndarr
     return np.ascontiguousarray(moved[::-1] if backwards else moved)
 
 
+def _turned(stacked: np.ndarray, axis: int, backwards: int, what: str) -> np.ndarray:
+    """Return slices, stacked along the first axis, along another; backwards: the last one first."""
+    _check_axis(axis, stacked.ndim, what)
+    return np.ascontiguousarray(np.moveaxis(stacked[::-1] if backwards else stacked, 0, axis))
+
+
+def _check_axis(axis: int, rank: int, what: str) -> None:
+    if not -rank <= axis < rank:
+        msg = f"{what}: axis {axis} of an output of {rank} dimensions"
+        raise ValueError(msg)
+
+
 def _stacked(parts: list[np.ndarray], empty: Empty, what: str, axis: int = 0) -> np.ndarray:
     if parts:
         shapes = {part.shape for part in parts}
         if len(shapes) > 1:
-            msg = f"{what}: what it collects has shapes {', '.join(map(str, sorted(shapes)))}"
+            found = ", ".join(str(list(shape)) for shape in sorted(shapes))
+            msg = f"{what}: what it collects has shapes {found}"
             raise ValueError(msg)
         rank = parts[0].ndim + 1
     else:
         rank = len(empty[1]) + 1
-    if not -rank <= axis < rank:
-        msg = f"{what}: axis {axis} of an output of {rank} dimensions"
-        raise ValueError(msg)
+    _check_axis(axis, rank, what)
     if parts:
         return np.ascontiguousarray(np.stack(parts, axis))
     shape = list(empty[1])

@@ -76,6 +76,13 @@ class Executable:
         inputs, made = list(self.inputs), list(step.outputs)
         return step, [inputs.index(v) for v in step.inputs], [made.index(v) for v in self.outputs]
 
+    def program(self) -> tuple[_core.Program, list[int], list[int]] | None:
+        """Return the program that is all of this, and the positions of what it takes and gives."""
+        if self._only is None:
+            return None
+        step, taken, given = self._only
+        return (step.program, taken, given) if isinstance(step, NativeStep) else None
+
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the outputs for these inputs, which have been checked."""
         if self._only is not None:

@@ -4,7 +4,9 @@ import numpy as np
 import onnx.parser
 import pytest
 
+from pycompress import _core
 from pycompress.runtime import FallbackWarning, InferenceSession
+from pycompress.runtime.steps import Executable
 
 from .models import assert_close, reference
 
@@ -194,6 +196,61 @@ def test_slices_that_do_not_agree_are_named():
         session.run(None, feeds | {"u": f32(4, 3)})
 
 
+@pytest.mark.parametrize("name", [*LOOPS, *SCANS])
+def test_rounds_of_a_program_are_those_of_a_step(name, monkeypatch):
+    text, feeds = {**LOOPS, **SCANS}[name]
+    session = InferenceSession(model(text))
+    found = session.run(None, feeds)
+    monkeypatch.setattr(Executable, "program", lambda _: None)
+    for a, b in zip(found, session.run(None, feeds), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def test_rounds_whose_shapes_change():
+    text = """agraph (float[k] x, int64 n) => (float[a] last, int64[b] all) {
+      go = Constant <value = bool {1}> ()
+      last, all = Loop (n, go, x) <body = body (int64 i, bool go_in, float[r] h)
+        => (bool go_out, float[s] h_out, int64 y) {
+          go_out = Identity (go_in)
+          h_out = Concat <axis = 0> (x, h)
+          y = Mul (i, i)
+      }>
+    }"""
+    x = f32(3)
+    last, all_ = InferenceSession(model(text)).run(None, {"x": x, "n": np.array(9)})
+    np.testing.assert_array_equal(last, np.tile(x, 10))
+    np.testing.assert_array_equal(all_, np.arange(9) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"taken": [0]}, "its body takes 1 values, its program 2"),
+        ({"taken": [0, 3]}, "3 is no place in what its body takes"),
+        ({"given": [1]}, "does not fit its program"),
+        ({"given": []}, "does not fit its program"),
+        ({"states": [np.zeros(2)]}, "must be float32, found float64"),
+        ({"most": 4}, r"4 rounds, and slices of shape \[3, 2\]"),
+        ({"sliced": [np.zeros((), np.float32)]}, "a scalar has no slices"),
+    ],
+)
+def test_rounds_refuse_what_does_not_fit(changed, said):
+    p = _core.Program(1)
+    state, one = p.input("state", "float32"), p.input("slice", "float32")
+    p.finish(p.add("Add", "add", [state, one], 1, {}))
+    arguments = {
+        "title": "sum", "taken": [0, 1], "given": [0], "counts": False, "most": 3,
+        "states": [np.zeros(2, np.float32)], "sliced": [np.ones((3, 2), np.float32)],
+        "captured": [],
+    }  # fmt: skip
+    (last,), stacked = p.run_rounds(**arguments)
+    np.testing.assert_array_equal(last, [3, 3])
+    assert stacked == []
+    with pytest.raises(ValueError, match=said):
+        p.run_rounds(**(arguments | changed))
+
+
 def test_what_is_collected_must_agree():
     text = """agraph (float[k] x, int64 n) => (float[a,b] all) {
       go = Constant <value = bool {1}> ()
@@ -207,7 +264,7 @@ def test_what_is_collected_must_agree():
     session = InferenceSession(model(text))
     feeds = {"x": f32(2), "n": np.array(1)}
     assert_close(session.run(None, feeds), [-feeds["x"][None]])
-    with pytest.raises(ValueError, match=r"\(Loop\): what it collects has shapes \(2,\), \(4,\)"):
+    with pytest.raises(ValueError, match=r"\(Loop\): what it collects has shapes \[2\], \[4\]"):
         session.run(None, feeds | {"n": np.array(2)})
 
 
