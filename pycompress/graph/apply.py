@@ -30,6 +30,7 @@ class _Index:
         for rule in rules:
             for op in rule.root.ops:
                 self._by_op.setdefault(op, []).append(rule)
+        self.ops = frozenset(op for _, op in self._by_op)
         self._known: dict[Surroundings, Rules] = {}
 
     def has(self, node: Node) -> bool:
@@ -55,7 +56,7 @@ _index = lru_cache(maxsize=64)(_Index)
 def apply_rules(edit: Edit, rules: Rules) -> None:
     """Apply rules until none fits any more."""
     index = _index(rules)
-    nodes = [node for node in edit.nodes() if index.has(node)]
+    nodes = [node for node in edit.members if node.op in index.ops and index.has(node)]
     while nodes:
         nodes = _round(edit, index, nodes)
 

@@ -28,11 +28,11 @@ Rule: TypeAlias = Callable[["Shapes", "Node"], "Shape | None"]
 def outputs(shapes: Shapes, node: Node) -> list[Shape | None]:
     """Return the shapes of a node's outputs; none, or None, where nothing is known."""
     name = node.op if node.domain == "" else f"{node.domain}.{node.op}"
-    several = SEVERAL.get(name)
-    if several is not None:
-        return several(shapes, node)
     rule = _RULES.get(name)
-    return [] if rule is None else [rule(shapes, node)]
+    if rule is not None:
+        return [rule(shapes, node)]
+    several = SEVERAL.get(name)
+    return [] if several is None else several(shapes, node)
 
 
 def _same(shapes: Shapes, node: Node) -> Shape | None:

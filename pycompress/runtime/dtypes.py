@@ -97,6 +97,12 @@ def infer(graph: Graph) -> None:
                 break
 
 
+def infer_new(graph: Graph) -> None:
+    """Do as `infer` where passes may have left types open since, and know all of them by now."""
+    if None in WALKS.dtypes(graph.nodes):
+        infer(graph)
+
+
 def _say_type(value: Value) -> None:
     const = value.const
     if const is not None and not (in_halves(const) and value.dtype == _FLOAT):

@@ -16,7 +16,7 @@ from pycompress.graph.rewrite import bring_to_formats
 from pycompress.runtime.absorb import absorb
 from pycompress.runtime.attention import fuse_attention
 from pycompress.runtime.bodies import alone, data_refusal, stands_alone
-from pycompress.runtime.dtypes import infer, widen_halves
+from pycompress.runtime.dtypes import infer, infer_new, widen_halves
 from pycompress.runtime.fallback import ReferenceStep
 from pycompress.runtime.functions import write_out
 from pycompress.runtime.fuse import fuse
@@ -55,11 +55,11 @@ def prepare(graph: Graph, float_format: str = "float32") -> Graph:
     graph = bring_to_formats(write_transforms(simplify_for_session(graph)))
     graph = _use(take_roundings(graph), (write_products, "Einsum"))
     graph = _use(graph, (fold_gains, "Mul Add"), (sink, "Concat Resize"), (absorb, _Q))
-    infer(graph)
+    infer_new(graph)
     graph = _use(graph, (fuse, "MatMul Gemm"))
     graph = _use(graph, (part_heads, "Softmax"), (fuse_attention, "Softmax"))
     graph = _use(graph, (find_group_norms, "InstanceNormalization"))
-    infer(graph)
+    infer_new(graph)
     return _use(to_channels_last(graph, refusal), (last, "linear conv"))
 
 
@@ -114,7 +114,7 @@ def build(
         What linear layers and convolutions that are not of integers compute in.
     """
     graph = prepare(graph, float_format)
-    infer(graph)
+    infer_new(graph)
     constants: dict[Hashable, np.ndarray] = {
         v: v.array() for v in graph.outputs if v.const is not None
     }

@@ -263,6 +263,8 @@ class Layout:
     def _lead(self, node: Node) -> Form | None:
         """Return the form to follow: a sticky one, else that of the only tensor, if read once."""
         known = self.forms
+        if known.keys().isdisjoint(node.inputs):
+            return None
         forms = [known[v] for v in node.inputs if v in known]
         forms = [f for f in forms if not is_identity(f.perm)]
         if not forms:

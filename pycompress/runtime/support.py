@@ -14,6 +14,10 @@ from pycompress.runtime.moves import NATIVE
 OPS = frozenset(_core.program_ops())
 """Names of the operators that the engine has."""
 
+_OWN = frozenset(("", PRESET, NATIVE))
+"""The domains of operators that the engine may have under their own names."""
+
+_F32 = np.dtype(np.float32)
 _FLOAT32 = frozenset(
     (
         *(
@@ -58,16 +62,16 @@ _PICKY = frozenset(
 
 def refusal(node: Node) -> str | None:
     """Return why the engine cannot run a node, or None when it can."""
-    contrib = (node.domain, node.op) in _CONTRIB
-    if node.op not in OPS or not (contrib or node.domain in {"", PRESET, NATIVE}):
+    contrib = node.domain not in _OWN and (node.domain, node.op) in _CONTRIB
+    if node.op not in OPS or not (contrib or node.domain in _OWN):
         return "no native kernel"
     reason = unsupported([*node.inputs, *node.outputs])
     if reason is not None or (node.domain != "" and not contrib):
         return reason
     first = node.inputs[0].dtype if node.inputs and node.inputs[0] is not None else None
-    if node.op in _FLOAT32 and first != np.float32:
+    if node.op in _FLOAT32 and first != _F32:
         return f"its kernel reads float32, found {first}"
-    if node.op in _FLOATS and first not in {np.dtype(np.float32), np.dtype(np.float64)}:
+    if node.op in _FLOATS and first not in {_F32, np.dtype(np.float64)}:
         return f"its kernel reads float32 and float64, found {first}"
     if node.op in _NOT_BOOL and first == np.bool_:
         return "its kernel does not read bool"

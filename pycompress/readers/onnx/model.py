@@ -42,7 +42,7 @@ def read_onnx(model: str | os.PathLike[str] | bytes | bytearray | memoryview | M
         msg = f"a model is a path, bytes or a ModelProto, not {type(model).__name__}"
         raise TypeError(msg)
     path = Path(model)
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         empty = os.fstat(file.fileno()).st_size == 0  # which cannot be mapped
         buffer = memoryview(b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     return _parse(buffer, path.parent, f"'{path}'")
@@ -90,7 +90,7 @@ def _to_graph(file: np.ndarray, folder: Path | None) -> Graph:
         msg = f"the model is written in {found}; {wanted}"
         raise ModelError(msg)
     graph = None
-    if all(not _domain(n.domain) and n.op in _KNOWN for n in model.graph.nodes):
+    if all(n.op in _KNOWN and not _domain(n.domain) for n in model.graph.nodes):
         graph = _read_alone(model, opsets, Tensors(message, file, folder))
     if graph is None:
         message = _bytes(with_types(_proto(message)))
@@ -143,9 +143,13 @@ def _settle(graph: Graph) -> bool:
             return
         infer_type(node)
         shapes.visit(node)
-        typed = all(value.dtype is not None for value in node.outputs)
-        if not (shapes.is_explained(node) and typed):
+        if not shapes.is_explained(node):
             puzzles.append(node)
+            return
+        for value in node.outputs:
+            if value.dtype is None:
+                puzzles.append(node)
+                return
 
     shapes.begin(graph)
     upgrade(graph, settle)

@@ -85,10 +85,10 @@ def upgrade(graph: Graph, settle: Callable[[Node], None]) -> None:
 def _upgrade(graph: Graph, names: Names, settle: Callable[[Node], None]) -> None:
     nodes: list[Node] = []
     for node in graph.nodes:
-        for sub in node.subgraphs():
+        for sub in node.subgraphs() if node.nested else ():
             _upgrade(sub, names, settle)
         rows = () if node.domain else UPGRADES.get(node.op, ())
-        changes = [apply for version, apply in rows if graph.opset < version]
+        changes = rows and [apply for version, apply in rows if graph.opset < version]
         if not changes:
             nodes.append(node)
             settle(node)

@@ -40,7 +40,7 @@ _SLACK = 256  # kernels may read so far behind packed weights
 
 def is_plan(path: str | os.PathLike[str]) -> bool:
     """Tell whether a file says that it is a plan."""
-    with open(path, "rb") as file:  # noqa: PTH123 - importing pathlib takes longer than this
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - importing pathlib takes longer than this
         return file.read(len(MAGIC)) == MAGIC
 
 
