@@ -5,14 +5,18 @@
 namespace pycompress {
 namespace {
 
-constexpr int64_t kCounted = 3;  // runs each way
+constexpr int64_t kCounted = 5;  // runs each way, of which the longest is left out
 constexpr int64_t kMostHold = 1 << 16;
-constexpr int64_t kLong = 50'000'000;      // ns of a run that is always split
-constexpr int64_t kAlone = 1'000'000'000;  // ns on one thread until the others are tried again
+constexpr double kLong = 5e7;                  // ns of a run that is always split
+constexpr int64_t kMostAlone = 2'000'000'000;  // ns on one thread until the others are tried again
 constexpr double kClearly = 1.5;
 constexpr double kWorthSplitting = 1.03;  // what it has to gain: a second core is not free
 
 }  // namespace
+
+double ThreadChoice::Times::mean() const {
+  return static_cast<double>(sum - longest) / (kCounted - 1);
+}
 
 bool ThreadChoice::splits() const {
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -28,8 +32,10 @@ void ThreadChoice::decide(bool other_is_faster) {
   if (other_is_faster) {
     split_ = !split_;
     hold_ = kLeastHold;
+    alone_ = kLeastAlone;
   } else {
     hold_ = std::min(2 * hold_, kMostHold);
+    alone_ = std::min(2 * alone_, kMostAlone);
   }
   enter(Stage::hold);
 }
@@ -41,24 +47,24 @@ void ThreadChoice::took(bool split, int64_t nanoseconds) {
   ++runs_;
   if (stage_ == Stage::hold) {
     held_ += nanoseconds;
-    if (runs_ < hold_ && (split_ || held_ < kAlone)) return;
+    if (runs_ < hold_ && (split_ || held_ < alone_)) return;
     enter(Stage::current);
-    current_time_ = other_time_ = 0;
+    current_ = other_ = {};
     return;
   }
   const bool counts = runs_ > 1;
   if (stage_ == Stage::current) {
-    if (counts) current_time_ += nanoseconds;
+    if (counts) current_.add(nanoseconds);
     if (runs_ <= kCounted) return;
-    if (split_ && current_time_ > kCounted * kLong) return decide(false);
+    if (split_ && current_.mean() > kLong) return decide(false);
     return enter(Stage::other);
   }
-  if (counts) other_time_ += nanoseconds;
-  const auto first = kClearly * static_cast<double>(current_time_) / kCounted;
-  if (!counts && static_cast<double>(nanoseconds) > first) return decide(false);
+  if (counts) other_.add(nanoseconds);
+  if (!counts && static_cast<double>(nanoseconds) > kClearly * current_.mean())
+    return decide(false);
   if (runs_ <= kCounted) return;
-  const auto current = static_cast<double>(current_time_);
-  const auto other = static_cast<double>(other_time_);
+  const double current = current_.mean();
+  const double other = other_.mean();
   decide(split_ ? other < kWorthSplitting * current : kWorthSplitting * other < current);
 }
 

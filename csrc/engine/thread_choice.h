@@ -22,10 +22,20 @@ class ThreadChoice {
 
  private:
   enum class Stage { current, other, hold };
+  // Of the runs that count: what one of them was held up by says nothing.
+  struct Times {
+    int64_t sum = 0, longest = 0;
+    void add(int64_t nanoseconds) {
+      sum += nanoseconds;
+      longest = longest > nanoseconds ? longest : nanoseconds;
+    }
+    double mean() const;
+  };
   void enter(Stage stage);
   void decide(bool other_is_faster);
 
   static constexpr int64_t kLeastHold = 128;
+  static constexpr int64_t kLeastAlone = 100'000'000;  // ns
 
   mutable std::mutex mutex_;
   Stage stage_ = Stage::current;
@@ -33,8 +43,8 @@ class ThreadChoice {
   int64_t runs_ = 0;   // of this stage
   int64_t held_ = 0;   // ns
   int64_t hold_ = kLeastHold;
-  int64_t current_time_ = 0;  // of the runs that count
-  int64_t other_time_ = 0;
+  int64_t alone_ = kLeastAlone;
+  Times current_, other_;
 };
 
 }  // namespace pycompress
