@@ -14,7 +14,7 @@ from pycompress.graph.ir import Quantized
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pycompress.graph.ir import Constant, Graph, Node, Value
+    from pycompress.graph.ir import Constant, Graph, Node
 
 Mode: TypeAlias = Literal["auto", "dynamic", "static", "weights", "int4", "bf16"]
 Precision: TypeAlias = Literal["static", "dynamic", "rows", "weights", "int4", "bf16", "float"]
@@ -50,8 +50,9 @@ DEPTHWISE = "a channel by itself: one range for all, found at run time, costs it
 Its sums have few products for errors to cancel in, it is fast as it is, and its channels differ in
 range the most: of the ten nodes of ppocr_det and ppocr_rec each whose ranges at run time cost the
 answers most, four and seven were depthwise, and up to 9,000 times as much as their weights did.
-Where an activation clamps its input at both ends, these bound every channel, and examples would
-give the same range.
+An activation that clamps its input at both ends gives every channel the same bound, but not the
+same range: efficientnet_lite0 agreed with itself on 0.93 of images by such a range, and on 0.96
+with these in float.
 """
 
 INTO_LOG = "a logarithm makes its small results count as much as its large ones"
@@ -215,9 +216,8 @@ def _choose(
     saved = sum(weight.nbytes - left * weight.size for weight in floats)
     if any(id(weight) in shared for weight in floats):
         return "float", "something else reads its weights in float: integers would add to the file"
-    # one in float would break the chain of integers around it
-    chained = precision == "static" or (precision == "dynamic" and _depthwise(node, weights[0]))
-    if not chained and saved < WORTH_BYTES:
+    # a static node is kept all the same: one in float would break the chain of integers around it
+    if precision != "static" and saved < WORTH_BYTES:
         return "float", f"would save only {saved} bytes"
     return precision, reason
 
@@ -257,11 +257,7 @@ def _wish(node: Node, mode: Mode, *, calibrated: bool, into_log: bool) -> tuple[
         (node.op == "recurrent", "dynamic", "each row of input and state by its own range"),
         (depth > MAX_DEPTH, "weights", f"a sum of {depth} products could overflow int32"),
         (found_late and into_log, "bf16", INTO_LOG),
-        (
-            found_late and _depthwise(node, weight) and not _clamped(x),
-            "weights",
-            DEPTHWISE,
-        ),
+        (found_late and _depthwise(node, weight), "weights", DEPTHWISE),
         (found_late, "dynamic", f"ranges found at run time{blind}"),
         (mode == "static", "static", "mode 'static'"),
         (node.op == "conv", "static", "convolutions gain from chains of integers"),
@@ -271,14 +267,6 @@ def _wish(node: Node, mode: Mode, *, calibrated: bool, into_log: bool) -> tuple[
         if holds:
             return precision, reason
     return "dynamic", "activations of sequences have outliers that a fixed range cuts off"
-
-
-def _clamped(value: Value | None) -> bool:
-    """Tell whether `value` is what a convolution gives whose activation clamps at both ends."""
-    node = None if value is None else value.producer
-    if node is None or node.op != "conv" or node.attrs.get("activation") != "clip":
-        return False
-    return all(np.isfinite(node.attrs.get(end, np.inf)) for end in ("alpha", "beta"))
 
 
 def _depthwise(node: Node, weight: Constant) -> bool:

@@ -1,6 +1,5 @@
 """Which precision a depthwise convolution is given."""
 
-import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
@@ -28,17 +27,3 @@ def test_depthwise_convolutions_do_not_find_their_ranges_at_run_time(mode, calib
     plan = make_plan(graph, mode, calibrated=calibrated)
     assert {c.precision for c in plan} == wanted
     assert plan.choices["a"].precision in {"weights", "static"}
-
-
-@pytest.mark.parametrize(("high", "wanted"), [(6.0, "dynamic"), (np.inf, "weights")])
-def test_a_clamp_bounds_the_channels_of_a_depthwise_convolution(high, wanted):
-    nodes = [
-        helper.make_node("Conv", ["x", "w0"], ["mixed"]),
-        helper.make_node("Clip", ["mixed", "low", "high"], ["clamped"]),
-        helper.make_node("Conv", ["clamped", "w1"], ["y"], group=64),
-    ]
-    face = [("x", TensorProto.FLOAT, [1, 8, 5, 5])], [("y", [1, 64, 3, 3])]
-    ends = {"low": np.float32(0), "high": np.float32(high)}
-    weights = {"w0": normal(0, 64, 8, 1, 1), "w1": normal(1, 64, 1, 3, 3)}
-    graph = preset(model(nodes, *face, weights | ends))
-    assert make_plan(graph, "auto", calibrated=False).choices["y"].precision == wanted
