@@ -263,7 +263,7 @@ class Layout:
     def _lead(self, node: Node) -> Form | None:
         """Return the form to follow: a sticky one, else that of the only tensor, if read once."""
         known = self.forms
-        if known.keys().isdisjoint(node.inputs):
+        if not any(map(known.__contains__, node.inputs)):
             return None
         forms = [known[v] for v in node.inputs if v in known]
         forms = [f for f in forms if not is_identity(f.perm)]
@@ -281,7 +281,7 @@ class Layout:
         return forms[0] if alone and not any(v is tensors[0] for v in self.graph.outputs) else None
 
     def _plain(self, node: Node) -> None:
-        if not self.forms.keys().isdisjoint(node.inputs):
+        if any(map(self.forms.__contains__, node.inputs)):
             node.inputs = [None if v is None else self.plain(v) for v in node.inputs]
         for sub in node.subgraphs():
             for value in [v for v in captures(sub) if v in self.forms]:
