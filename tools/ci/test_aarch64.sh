@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
 # Runs the tests on one aarch64 CPU model under qemu-user; an instruction that it lacks ends the run.
-#   tools/ci/test_aarch64.sh WORK CPU [pytest args]     WORK is what tools/ci/prepare_aarch64.sh filled
+#   tools/ci/test_aarch64.sh WORK CPU [--whole] [pytest args]     WORK is what tools/ci/prepare_aarch64.sh filled
 # On cortex-a72 the tests of the kernels; on cortex-a76 those of the kernels that its set does not share with the other's; on
-# max,sve=off those again, and everything above them.
+# max,sve=off those again, and everything above them. With --whole all of that on the one CPU.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(cd "$1" && pwd)
 cpu=$2
 shift 2
+whole=
+if [ "${1:-}" = --whole ]; then
+  whole=1
+  shift
+fi
 source tools/ci/kernel_tests.sh
 source tools/ci/arm64.sh
 
@@ -34,26 +39,29 @@ for path in "${kernel_tests[@]}"; do
   if [ "$tables" = 1 ]; then shared_tests+=("$path"); else own_tests+=("$path"); fi
 done
 
+# Everything that reaches the kernels: not what looks at sources and object files, rewrites graphs, draws (there is no
+# matplotlib here), is Python alone (the command line, feeds, verdicts, choices, histograms, profiles, another runtime's nodes),
+# starts another Python, or takes qemu minutes (memory over thousands of runs, batches in parts).
+everything=(tests --ignore=tests/codebase --ignore=tests/onnx_backend --ignore=tests/graph --ignore=tests/bench
+  --ignore=tests/test_cli.py --ignore=tests/runtime/test_fallback.py --ignore=tests/runtime/test_profile.py
+  --ignore=tests/compress/test_feeds.py --ignore=tests/compress/test_judge.py --ignore=tests/compress/test_histogram.py
+  --ignore=tests/compress/test_report.py --ignore=tests/compress/test_decisions.py --ignore=tests/compress/test_work.py
+  --ignore=tests/compress/test_made_up.py --ignore=tests/compress/test_rounding.py --ignore=tests/compress/test_verify.py
+  --ignore=tests/runtime/test_steady.py --ignore=tests/test_program_batch.py
+  --deselect tests/runtime/test_plan.py::test_opening_one_needs_no_onnx
+  --deselect tests/runtime/test_session.py::test_a_session_draws_in_no_heavy_modules)
+
 case $cpu in
   cortex-a72) set=neon; check_cpu neon neon_dotprod; tests=("${kernel_tests[@]}") ;;
   cortex-a76) set=neon_dotprod; check_cpu neon_dotprod neon_i8mm; tests=("${own_tests[@]}") ;;
   max,sve=off)
     set=neon_i8mm
     check_cpu neon_i8mm ""
-    # Everything that reaches the kernels: not what looks at sources and object files, rewrites graphs, draws (there is no
-    # matplotlib here), is Python alone (the command line, feeds, verdicts, choices, histograms, profiles, another runtime's nodes),
-    # starts another Python, or takes qemu minutes (memory over thousands of runs, batches in parts).
-    tests=(tests --ignore=tests/codebase --ignore=tests/onnx_backend --ignore=tests/graph --ignore=tests/bench
-      --ignore=tests/test_cli.py --ignore=tests/runtime/test_fallback.py --ignore=tests/runtime/test_profile.py
-      --ignore=tests/compress/test_feeds.py --ignore=tests/compress/test_judge.py --ignore=tests/compress/test_histogram.py
-      --ignore=tests/compress/test_report.py --ignore=tests/compress/test_decisions.py --ignore=tests/compress/test_work.py
-      --ignore=tests/compress/test_made_up.py --ignore=tests/compress/test_rounding.py --ignore=tests/compress/test_verify.py
-      --ignore=tests/runtime/test_steady.py --ignore=tests/test_program_batch.py "${shared_tests[@]/#/--ignore=}"
-      --deselect tests/runtime/test_plan.py::test_opening_one_needs_no_onnx
-      --deselect tests/runtime/test_session.py::test_a_session_draws_in_no_heavy_modules)
+    tests=("${everything[@]}" "${shared_tests[@]/#/--ignore=}")
     ;;
   *) echo "no tests for $cpu: wanted one of ${cpus[*]}"; exit 2 ;;
 esac
+if [ -n "$whole" ]; then tests=("${everything[@]}"); fi
 echo "== $set on $cpu"
 # What runs on one set runs on this one, the rest on each CPU. qemu-user cannot fork a process that has threads.
 arm64 "$cpu" -m pytest -q -p no:cacheprovider "${tests[@]}" -k "not fork and ($set or not (scalar or neon))" "$@"
