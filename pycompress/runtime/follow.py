@@ -13,7 +13,7 @@ import numpy as np
 
 from pycompress.graph.ir import PRESET, Node, Value
 from pycompress.runtime.moves import NATIVE
-from pycompress.runtime.permute import axes_through, integers, is_identity, without
+from pycompress.runtime.permute import axes_through, channels_last, integers, is_identity, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,7 +215,7 @@ def _instance_norm(layout: Layout, node: Node, lead: Form) -> bool:
     x, rank, scale = _first(layout, node, lead), len(lead.perm), node.inputs[1]
     known = scale is not None and scale.shape is not None and len(scale.shape) == 1
     channels = scale.shape[0] if known and scale is not None and scale.shape else None
-    if x is None or lead.perm != _channels_last(rank) or not isinstance(channels, int):
+    if x is None or lead.perm != channels_last(rank) or not isinstance(channels, int):
         return False
     attrs = {"groups": channels, "epsilon": node.attrs.get("epsilon", 1e-5)}
     inputs = [x, *node.inputs[1:]]
@@ -241,7 +241,7 @@ def _join_pixels(layout: Layout, node: Node, lead: Form, before: Shape, after: S
     channels = before[1]
     if len(after) != 3 or before[:2] != after[:2] or not isinstance(channels, int):
         return False
-    if lead.perm != _channels_last(len(before)):
+    if lead.perm != channels_last(len(before)):
         return False
     target = integers([0, -1, channels], f"{node.output.name}_shape")
     layout.define(node, [lead.of, target], {}, (0, 2, 1), sticky=lead.sticky)
@@ -251,10 +251,10 @@ def _join_pixels(layout: Layout, node: Node, lead: Form, before: Shape, after: S
 def _part_channels(layout: Layout, node: Node, lead: Form, before: Shape, after: Shape) -> bool:
     """(N, C, spatial...) -> (N, groups, channels, spatial...)."""
     rank = len(before)
-    if after[:1] + after[3:] != before[:1] + before[2:] or len(after) != rank + 1:
+    if None in before or len(after) != rank + 1 or after[:1] + after[3:] != before[:1] + before[2:]:
         return False
     sizes = [size for size in after[1:3] if isinstance(size, int)]
-    if lead.perm != _channels_last(rank) or len(sizes) != 2:
+    if lead.perm != channels_last(rank) or len(sizes) != 2:
         return False
     target = integers([*[0] * (rank - 1), *sizes], f"{node.output.name}_shape")
     layout.define(node, [lead.of, target], {}, _parted_last(rank + 1), sticky=lead.sticky)
@@ -264,7 +264,9 @@ def _part_channels(layout: Layout, node: Node, lead: Form, before: Shape, after:
 def _join_channels(layout: Layout, node: Node, lead: Form, before: Shape, after: Shape) -> bool:
     """(N, groups, channels, spatial...) -> (N, C, spatial...), in whichever order both lie."""
     rank, perm = len(before), lead.perm
-    if after[:1] + after[2:] != before[:1] + before[3:] or len(after) != rank - 1 or rank < 4:
+    if None in before or rank < 4 or len(after) != rank - 1:
+        return False
+    if after[:1] + after[2:] != before[:1] + before[3:]:
         return False
     last, x = _parted_last(rank), node.inputs[0]
     where_it_lies = (perm[0], *perm[3:]) == (last[0], *last[3:])
@@ -272,13 +274,8 @@ def _join_channels(layout: Layout, node: Node, lead: Form, before: Shape, after:
         return False
     target = integers([*[0] * (rank - 2), after[1]], f"{node.output.name}_shape")
     inputs: list[Value | None] = [layout.seen_through(x, last), target]
-    layout.define(node, inputs, {}, _channels_last(rank - 1), sticky=lead.sticky)
+    layout.define(node, inputs, {}, channels_last(rank - 1), sticky=lead.sticky)
     return True
-
-
-def _channels_last(rank: int) -> Perm:
-    """Return the permutation from (N, spatial..., C) to (N, C, spatial...)."""
-    return (0, rank - 1, *range(1, rank - 1))
 
 
 def _parted_last(rank: int) -> Perm:

@@ -38,7 +38,7 @@ def fold_gains(graph: Graph) -> Graph:
         if not node.is_preset("conv", "linear") or not node.attrs.get("activation"):
             continue
         for op, attribute in _STEPS:
-            behind = _only_reader(node.output, readers, outputs)
+            behind = only_reader(node.output, readers, outputs)
             number = (
                 None if behind is None or not behind.is_op(op) else _number(node.output, behind)
             )
@@ -52,9 +52,10 @@ def fold_gains(graph: Graph) -> Graph:
     return graph
 
 
-def _only_reader(
+def only_reader(
     value: Value, readers: Mapping[Value, Sequence[Node]], outputs: set[Value]
 ) -> Node | None:
+    """Return the node that alone reads a value, which is no output of the graph."""
     found = readers.get(value, ())
     return found[0] if len(found) == 1 and value not in outputs else None
 

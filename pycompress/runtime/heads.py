@@ -12,10 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pycompress.graph.ir import Graph, Node, Value
-from pycompress.runtime.permute import integers
+from pycompress.runtime.permute import integers, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,13 +109,13 @@ def _columns(turn: Node, readers: Mapping[Value, Sequence[Node]]) -> list[Node]:
 def _places(node: Node, readers: Mapping[Value, Sequence[Node]]) -> list[tuple[int, Value]] | None:
     """Return the places along the first axis that a node takes, and the values that have them."""
     if node.is_op("Gather"):
-        index, at = node.input(1), _numbers(node.input(1))
+        index, at = node.input(1), numbers(node.input(1))
         if index is None or at is None or index.array().ndim != 0 or node.attrs.get("axis", 0) != 0:
             return None
         return [(at[0], node.output)]
     if node.is_op("Slice"):
-        start, end, axis = (_numbers(node.input(i)) for i in (1, 2, 3))
-        step = None if node.input(4) is None else _numbers(node.input(4))
+        start, end, axis = (numbers(node.input(i)) for i in (1, 2, 3))
+        step = None if node.input(4) is None else numbers(node.input(4))
         if axis != [0] or step not in (None, [1]) or start is None or end != [start[0] + 1]:
             return None
         parts = {start[0]: node.output}
@@ -136,15 +134,8 @@ def _squeezed(value: Value, readers: Mapping[Value, Sequence[Node]]) -> Value | 
     """Return what the only reader makes of a value by dropping its first axis."""
     after = readers.get(value, ())
     only = after[0] if len(after) == 1 else None
-    if only is not None and only.is_op("Squeeze") and _numbers(only.input(1)) == [0]:
+    if only is not None and only.is_op("Squeeze") and numbers(only.input(1)) == [0]:
         return only.output
     if only is not None and only.is_op("Reshape") and _known(value.shape, 5) is not None:
         return only.output if only.output.shape == (value.shape or ())[1:] else None
     return None
-
-
-def _numbers(value: Value | None) -> list[int] | None:
-    """Return the integers of a constant."""
-    if value is None or not isinstance(value.const, np.ndarray):
-        return None
-    return [int(number) for number in value.const.reshape(-1)]

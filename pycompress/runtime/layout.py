@@ -18,7 +18,7 @@ from pycompress.graph.ir import PRESET, Graph, Node, Value, captures
 from pycompress.runtime import permute
 from pycompress.runtime.follow import LOOKS_THROUGH, RULES
 from pycompress.runtime.moves import NATIVE
-from pycompress.runtime.permute import Perm, compose, inverse, is_identity
+from pycompress.runtime.permute import Perm, channels_last, compose, inverse, is_identity
 from pycompress.runtime.ranks import rank_of_result
 
 if TYPE_CHECKING:
@@ -44,11 +44,6 @@ class Form(NamedTuple):
     of: Value
     perm: Perm
     sticky: bool
-
-
-def channels_last(rank: int) -> Perm:
-    """Return the permutation from (N, spatial..., C) to (N, C, spatial...)."""
-    return (0, rank - 1, *range(1, rank - 1))
 
 
 def to_channels_last(graph: Graph, refusal: Callable[[Node], str | None]) -> Graph:

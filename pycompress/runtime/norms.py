@@ -5,15 +5,11 @@ x -> Reshape [N, groups, all the rest] -> InstanceNormalization -> Reshape like 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from pycompress.graph.ir import Graph, Node, Value
+from pycompress.runtime.gain import only_reader
 from pycompress.runtime.moves import NATIVE
-
-if TYPE_CHECKING:
-    pass
 
 
 def find_group_norms(graph: Graph) -> Graph:
@@ -25,23 +21,18 @@ def find_group_norms(graph: Graph) -> Graph:
     """
     readers = graph.consumers()
     outputs = set(graph.outputs)
-
-    def only_reader(value: Value) -> Node | None:
-        after = readers.get(value, ())
-        return after[0] if len(after) == 1 and value not in outputs else None
-
     for node in list(graph.nodes):
         if not node.is_op("InstanceNormalization"):
             continue
         x = _source(node)
-        last = only_reader(node.output) if x is not None else None
+        last = only_reader(node.output, readers, outputs) if x is not None else None
         if x is None or last is None or not last.is_op("Reshape") or last.output.shape != x.shape:
             continue
         scale, bias = (_by_channel(node.input(i), x) for i in (1, 2))
         if scale is None or bias is None:
             continue
         for op in ("Mul", "Add"):
-            behind = only_reader(last.output)
+            behind = only_reader(last.output, readers, outputs)
             number = _number(behind, last.output, x) if behind and behind.is_op(op) else None
             if behind is None or number is None:
                 continue

@@ -27,6 +27,11 @@ def is_identity(perm: Perm) -> bool:
 
 
 @lru_cache(maxsize=1024)
+def channels_last(rank: int) -> Perm:
+    """Return the permutation from (N, spatial..., C) to (N, C, spatial...)."""
+    return (0, rank - 1, *range(1, rank - 1))
+
+
 def inverse(perm: Perm) -> Perm:
     """Return the permutation that undoes `perm`."""
     return tuple(perm.index(i) for i in range(len(perm)))
@@ -85,3 +90,10 @@ def integers(numbers: Iterable[int], name: str) -> Value:
     """Return an int64 constant."""
     array = np.array(list(numbers), np.int64)
     return Value(name, array.dtype, array.shape, array)
+
+
+def numbers(value: Value | None) -> list[int] | None:
+    """Return the integers of a constant; None when it is none."""
+    if value is None or not isinstance(value.const, np.ndarray):
+        return None
+    return [int(number) for number in value.const.reshape(-1)]
