@@ -15,6 +15,7 @@ import numpy as np
 
 from pycompress.graph.ir import Graph, Node, Value
 from pycompress.runtime.moves import NATIVE
+from pycompress.runtime.permute import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -142,6 +143,8 @@ def _shared(value: Value) -> Value:
         nodes.append(node)
         source = node.inputs[0]
     few, many = source.shape, nodes[1].output.shape
+    if numbers(nodes[2].input(1)) not in ([2], [-3]):  # in front, the heads would repeat in turns
+        return value
     if few is None or many is None or shape is None or len(few) != 4 or len(many) != 5:
         return value
     heads, times = many[1:3]
@@ -166,6 +169,8 @@ def _fit(q: _Operand, k: _Operand, v: _Operand) -> bool:
             return False
         sizes.append((shape[0], shape[1 if part.heads_first else 2]))
     (batch, heads), (k_batch, k_heads), (v_batch, v_heads) = sizes
+    if None in (batch, k_batch, v_batch) and any(part.heads_first for part in (q, k, v)):
+        return False
     if (batch, batch) != (k_batch, v_batch) or k_heads != v_heads:
         return False
     grouped = isinstance(heads, int) and isinstance(k_heads, int) and heads % k_heads == 0

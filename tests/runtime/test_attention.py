@@ -285,6 +285,24 @@ def test_what_torch_exports_is_one_operator(form):
     assert not {"Softmax", "MatMul", "IsNaN", "Where", "Expand", "Slice", "Gather"} & set(found)
 
 
+def test_heads_that_repeat_in_turns_are_not_shared():
+    """As many times as there are heads: the shapes do not tell which way they repeat."""
+    m = Model()
+    q, k, v = (m.input(name, [1, heads, 5, 3]) for name, heads in (("q", 4), ("k", 2), ("v", 2)))
+
+    def repeat(x):
+        x = m.node("Expand", m.node("Unsqueeze", x, one), m.const(np.array([1, 2, 2, 5, 3])))
+        return m.node("Reshape", x, m.const(np.array([1, 4, 5, 3])))
+
+    one = m.const(np.array([1]))
+    keys = m.node("Transpose", repeat(k), perm=[0, 1, 3, 2])
+    weights = m.node("Softmax", m.node("MatMul", q, keys), axis=-1)
+    m.output(m.node("MatMul", weights, repeat(v)))
+    feeds = {"q": f32(1, 4, 5, 3), "k": f32(1, 2, 5, 3), "v": f32(1, 2, 5, 3)}
+    session = InferenceSession(m.proto())
+    assert_close(session.run(None, feeds), reference(m.proto(), feeds))
+
+
 def test_operands_that_broadcast_are_left():
     m = Model()
     q, k = m.input("q", [2, 3, 5, 4]), m.input("k", [1, 3, 7, 4])
