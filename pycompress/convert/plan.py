@@ -216,10 +216,19 @@ def _choose(
     saved = sum(weight.nbytes - left * weight.size for weight in floats)
     if any(id(weight) in shared for weight in floats):
         return "float", "something else reads its weights in float: integers would add to the file"
-    # a static node is kept all the same: one in float would break the chain of integers around it
-    if precision != "static" and saved < WORTH_BYTES:
+    if saved < WORTH_BYTES and not _chained(node, weights[0], precision):
         return "float", f"would save only {saved} bytes"
     return precision, reason
+
+
+def _chained(node: Node, weight: Constant, precision: Precision) -> bool:
+    """Tell whether a node in float would break the chain of integers around it.
+
+    A convolution of few weights that looks at several pixels at a time is work all the same; one
+    that does not may stand behind a pool, where there is one pixel.
+    """
+    windows = node.op == "conv" and int(np.prod(weight.shape[2:])) > 1
+    return precision == "static" or (precision == "dynamic" and windows)
 
 
 def _obstacle(node: Node, weight: np.ndarray | Quantized, exclude: Sequence[str]) -> str | None:

@@ -3,7 +3,7 @@ import re
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from pycompress.calibration import Histogram, collect
 from pycompress.convert import (
@@ -204,6 +204,21 @@ def test_every_node_left_in_float_has_a_reason():
     for choice in plan:
         assert choice.reason
     assert next(c for c in plan if c.node == "classify").reason == "would save only 480 bytes"
+
+
+def test_small_windows_are_integers_and_small_products_are_not():
+    text = """agraph (float[1,1,8,8] x) => (float[1,4,8,8] y) {
+      a = Conv <pads = [1, 1, 1, 1]> (x, windows)
+      y = Conv (a, pixels)
+    }"""
+    proto = onnx.parser.parse_model('<ir_version: 8, opset_import: ["" : 18]>' + text)
+    for name, shape in (("windows", (4, 1, 3, 3)), ("pixels", (4, 4, 1, 1))):
+        proto.graph.initializer.append(numpy_helper.from_array(normal(1, *shape), name))
+    plan = make_plan(preset(proto), "dynamic", calibrated=False)
+    assert [(c.precision, c.reason[:10]) for c in plan] == [
+        ("dynamic", "ranges fou"),
+        ("float", "would save"),
+    ]
 
 
 @pytest.mark.parametrize("mode", ["dynamic", "static"])
