@@ -149,6 +149,48 @@ def test_examples_that_meet_stay_together(name):
         assert not np.array_equal(two.run([x])[0], alone)
 
 
+def over_the_batch(b, x):
+    """Let a recurrent layer take the examples for the steps of one sequence."""
+    flat = b.op("ReduceMean", x, b.constant([1], np.int64), keepdims=1)
+    weights = [b.constant(f32(1, 3 * 64, 64)) for _ in range(2)]
+    rows, last = b.op("GRU", flat, *weights, outputs=2, hidden_size=64)
+    return b.op("Squeeze", rows, b.constant([1], np.int64)), flat, last
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_nodes_before_examples_meet_run_in_parts(threads):
+    """Both what is read behind them and outputs of the program come from the parts."""
+
+    def make(stop):
+        b = Builder(threads)
+        x = b.input("x")
+        y = x
+        for _ in range(4):
+            y = b.op("Relu", b.op("linear", y, b.constant(WEIGHTS)))
+        met, flat, last = over_the_batch(b, y)
+        early = b.op("Transpose", y, perm=[1, 0, 2])  # examples one beside the other: no part's
+        return b.finish(*((y, flat) if stop else (met, flat, last, early, b.op("Add", y, x))))
+
+    x = f32(BATCH, WIDE, 64)
+    program, front = make(stop=False), make(stop=True)
+    program.set_poison(True)
+    met, flat, last, early, total = program.run([x])
+    y, wanted = front.run([x])
+    np.testing.assert_array_equal(flat, wanted)
+    np.testing.assert_array_equal(total, y + x)
+    np.testing.assert_array_equal(early, y.transpose(1, 0, 2))
+    b = Builder()
+    id = b.input("flat")
+    weights = [b.constant(f32(1, 3 * 64, 64)) for _ in range(2)]
+    rows, state = b.op("GRU", id, *weights, outputs=2, hidden_size=64)
+    alone = b.finish(b.op("Squeeze", rows, b.constant([1], np.int64)), state)
+    for found, expected in zip((met, last), alone.run([flat]), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    # Of four layers of the batch, only what comes out is ever kept whole, by the caller.
+    assert program.stats()["arena_bytes"] < 2 * x.nbytes
+    np.testing.assert_array_equal(program.run([x[:1]])[1], flat[:1])
+
+
 def test_an_output_for_all_examples_and_inputs_without_them():
     b = Builder()
     x, table = b.input("x"), b.input("table")

@@ -15,6 +15,9 @@ constexpr int64_t kPartBytes = 1024 * 1024;
 // Multiply-adds that are worth a thread for whole runs, wherever its operators begin and end.
 constexpr double kPartWork = 2e6;
 
+// Of all work, for nodes that run in parts before others that do not.
+constexpr double kLeastShare = 0.25;
+
 size_t at(int id) { return static_cast<size_t>(id); }
 
 struct Batched {
@@ -38,9 +41,10 @@ struct Work {
   int64_t weight_bytes = 0;
 };
 
-Work work_of(Program* program, const Plan& plan) {
+Work work_of(Program* program, const Plan& plan, size_t nodes) {
   Work work;
-  for (const auto& node : program->nodes()) {
+  for (size_t i = 0; i < nodes; ++i) {
+    const auto& node = program->nodes()[i];
     const std::vector<Stored>& kept = node->weights.kept();
     for (const Stored& part : kept) {
       for (const Block& block : part.blocks) work.weight_bytes += static_cast<int64_t>(block.bytes);
@@ -58,7 +62,7 @@ Work work_of(Program* program, const Plan& plan) {
 
 // How many parts; 1: none.
 int64_t parts_of(Program* program, const Plan& plan, int64_t batch) {
-  const Work work = work_of(program, plan);
+  const Work work = work_of(program, plan, program->nodes().size());
   const auto arena = static_cast<int64_t>(plan.arena_bytes());
   int64_t parts = 1;
   // Each part reads all weights: they have to stay in cache, too.
@@ -95,27 +99,65 @@ class Axes {
   Axes(Program* program, const Plan& whole, const Plan& part, int64_t batch, int64_t size)
       : program_(*program), whole_(whole), part_(part), batch_(batch), size_(size) {}
 
-  // Whether all outputs have the examples one after the other.
-  bool find(const std::vector<bool>& rows) {
-    const auto& values = program_.values();
-    axis_.assign(values.size(), kWhole);
+  // How many nodes may run in parts: what they give has the examples one after the other.
+  size_t find(const std::vector<bool>& rows) {
+    const auto& nodes = program_.nodes();
+    axis_.assign(program_.values().size(), kWhole);
     for (size_t i = 0; i < rows.size(); ++i)
       axis_[at(program_.input_ids()[i])] = rows[i] ? 0 : kWhole;
-    for (const auto& node : program_.nodes()) {
-      const std::vector<int> found = axes_of(*node);
-      for (size_t i = 0; i < found.size(); ++i) {
-        const int id = node->outputs[i];
-        const bool known = is_known(whole_, id) && is_known(part_, id);
-        axis_[at(id)] = known ? compare(id) : found[i];
-        if (!has_shape(id)) return false;
+    size_t last = 0;
+    while (last < nodes.size() && goes_on(*nodes[last])) ++last;
+    for (bool moved = true; moved && last > 0;) {
+      moved = false;
+      for (const int id : given(last)) {
+        if (axis_[at(id)] == 0) continue;
+        while (!gives(*nodes[last - 1], id)) --last;
+        --last;
+        moved = true;
+        break;
       }
     }
-    const auto& outputs = program_.output_ids();
-    return std::all_of(outputs.begin(), outputs.end(), [&](int id) { return axis_[at(id)] == 0; });
+    return last;
+  }
+
+  // Values of the first `last` nodes that are computed at every run, and wanted behind them.
+  std::vector<int> given(size_t last) const {
+    const auto& nodes = program_.nodes();
+    std::vector<bool> wanted(program_.values().size());
+    for (const int id : program_.output_ids()) wanted[at(id)] = true;
+    for (size_t i = last; i < nodes.size(); ++i) {
+      for (const int id : nodes[i]->inputs) {
+        if (id >= 0) wanted[at(id)] = true;
+      }
+    }
+    std::vector<int> found;
+    for (size_t i = 0; i < last; ++i) {
+      for (const int id : nodes[i]->outputs) {
+        if (wanted[at(id)] && !is_known(whole_, id)) found.push_back(id);
+      }
+    }
+    return found;
   }
 
  private:
   const PlannedValue& of(const Plan& plan, int id) const { return plan.values()[at(id)]; }
+
+  static bool gives(const ProgramNode& node, int id) {
+    return std::find(node.outputs.begin(), node.outputs.end(), id) != node.outputs.end();
+  }
+
+  // Whether examples still lie apart in all that a node computes.
+  bool goes_on(const ProgramNode& node) {
+    const std::vector<int> found = axes_of(node);
+    bool apart = true;
+    for (size_t i = 0; i < found.size(); ++i) {
+      const int id = node.outputs[i];
+      const bool known = is_known(whole_, id) && is_known(part_, id);
+      axis_[at(id)] = known ? compare(id) : found[i];
+      apart = apart && has_shape(id) && (known || axis_[at(id)] != kTangled);
+    }
+    return apart;
+  }
 
   std::vector<int> axes_of(const ProgramNode& node) const {
     const NodeDef def(node.attrs, {}, {}, 0, program_.set(), nullptr, nullptr);
@@ -187,6 +229,15 @@ std::unique_ptr<Batch> Batch::split(Program* program, const Plan& plan,
   auto batch = std::make_unique<Batch>();
   const int64_t size = batched.size / count;
   const int64_t larger = batched.size % count;  // parts with one example more
+  const auto inputs_of = [&](const Parts& parts) {
+    std::vector<Tensor> some = inputs;
+    for (size_t i = 0; i < some.size(); ++i) {
+      if (batched.rows[i]) some[i].shape[0] = parts.size;
+    }
+    return some;
+  };
+  const size_t nodes = program->nodes().size();
+  Stretch before{0, nodes, {}, {}};
   int64_t first = 0;
   for (const Parts& wanted :
        {Parts{nullptr, 0, larger, size + 1}, Parts{nullptr, 0, count - larger, size}}) {
@@ -194,30 +245,51 @@ std::unique_ptr<Batch> Batch::split(Program* program, const Plan& plan,
     Parts parts = wanted;
     parts.first = first;
     first += parts.count * parts.size;
-    std::vector<Tensor> some = inputs;
-    for (size_t i = 0; i < some.size(); ++i) {
-      if (batched.rows[i]) some[i].shape[0] = parts.size;
-    }
     try {
-      parts.plan = make_plan(program, some, nullptr);
+      parts.plan = make_plan(program, inputs_of(parts), nullptr);
     } catch (const std::invalid_argument&) {
       return nullptr;  // the model takes this size of batch only
     }
-    if (!Axes(program, plan, *parts.plan, batched.size, parts.size).find(batched.rows))
-      return nullptr;
+    Axes axes(program, plan, *parts.plan, batched.size, parts.size);
+    const size_t last = axes.find(batched.rows);
+    if (last < before.last) before = {0, last, {}, axes.given(last)};
     batch->parts_.push_back(std::move(parts));
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
     const auto bytes = static_cast<int64_t>(inputs[i].bytes());
     batch->in_bytes_.push_back(batched.rows[i] ? bytes / batched.size : 0);
   }
-  for (const PlannedValue& value : plan.outputs())
-    batch->out_bytes_.push_back(bytes_of(value) / batched.size);
+  if (before.last == nodes) {
+    for (const PlannedValue& value : plan.outputs())
+      batch->out_bytes_.push_back(bytes_of(value) / batched.size);
+    return batch;
+  }
+  const double macs = work_of(program, plan, before.last).macs;
+  if (before.outputs.empty() || macs < kLeastShare * work_of(program, plan, nodes).macs)
+    return nullptr;
+  for (Parts& parts : batch->parts_)
+    parts.plan = make_plan(program, inputs_of(parts), nullptr, &before);
+  const Stretch rest{before.last, nodes, before.outputs, program->output_ids()};
+  batch->rest_ = make_plan(program, inputs, program->pool(), &rest);
+  batch->given_ = before.outputs;
+  for (const int id : batch->given_)
+    batch->out_bytes_.push_back(bytes_of(plan.values()[at(id)]) / batched.size);
   return batch;
 }
 
 void Batch::run(ThreadPool* pool, const std::vector<void*>& inputs,
                 const std::vector<void*>& outputs, bool profiling, bool poison) const {
+  if (rest_ == nullptr) return run_parts(pool, inputs, outputs, profiling, poison);
+  const Lease lease(rest_);
+  if (poison) lease->poison();
+  std::vector<void*> given;
+  for (const int id : given_) given.push_back(lease->place_of(id, outputs));
+  run_parts(pool, inputs, given, profiling, poison);
+  run_instance(&lease.plan(), lease.get(), pool, inputs, outputs, profiling);
+}
+
+void Batch::run_parts(ThreadPool* pool, const std::vector<void*>& inputs,
+                      const std::vector<void*>& outputs, bool profiling, bool poison) const {
   int64_t count = 0;
   for (const Parts& parts : parts_) count += parts.count;
   const auto moved = [](const std::vector<void*>& data, const std::vector<int64_t>& bytes,
@@ -231,15 +303,16 @@ void Batch::run(ThreadPool* pool, const std::vector<void*>& inputs,
     for (; task >= parts_[kind].count; ++kind) task -= parts_[kind].count;
     const Parts& parts = parts_[kind];
     const int64_t example = parts.first + task * parts.size;
-    Lease lease(parts.plan);
-    lease->run(moved(inputs, in_bytes_, example), moved(outputs, out_bytes_, example), profiling,
-               poison);
+    const Lease lease(parts.plan);
+    if (poison) lease->poison();
+    lease->run(moved(inputs, in_bytes_, example), moved(outputs, out_bytes_, example), profiling);
   });
 }
 
 size_t Batch::arena_bytes() const {
   size_t bytes = 0;
   for (const Parts& parts : parts_) bytes += parts.plan->arena_bytes() * parts.plan->instances();
+  if (rest_ != nullptr) bytes += rest_->arena_bytes() * rest_->instances();
   return bytes;
 }
 

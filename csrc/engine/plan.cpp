@@ -85,9 +85,16 @@ void Instance::split(bool over_pool) {
   for (RunContext& context : contexts_) context.pool_ = over_pool ? plan_.pool_ : nullptr;
 }
 
+void Instance::poison() { std::memset(memory_.data(), 0xff, plan_.arena_bytes_); }
+
+void* Instance::place_of(int value, const std::vector<void*>& outputs) const {
+  const Place& place = plan_.values_[static_cast<size_t>(value)].place;
+  return place.kind == Place::Kind::output ? outputs[place.index]
+                                           : tensors_[static_cast<size_t>(value)].data;
+}
+
 void Instance::run(const std::vector<void*>& inputs, const std::vector<void*>& outputs,
-                   bool profiling, bool poison) {
-  if (poison) std::memset(memory_.data(), 0xff, plan_.arena_bytes_);
+                   bool profiling) {
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const Place& place = plan_.values_[i].place;
     if (place.kind == Place::Kind::input) tensors_[i].data = inputs[place.index];
@@ -118,17 +125,24 @@ void Instance::run(const std::vector<void*>& inputs, const std::vector<void*>& o
   }
 }
 
+void run_instance(Plan* plan, Instance* instance, ThreadPool* pool,
+                  const std::vector<void*>& inputs, const std::vector<void*>& outputs,
+                  bool profiling) {
+  if (pool == nullptr || pool->size() == 1) return instance->run(inputs, outputs, profiling);
+  const bool split = plan->threads().splits();
+  instance->split(split);
+  const auto start = std::chrono::steady_clock::now();
+  instance->run(inputs, outputs, profiling);
+  const std::chrono::nanoseconds spent = std::chrono::steady_clock::now() - start;
+  if (!profiling) plan->threads().took(split, spent.count());
+}
+
 void run_plan(const std::shared_ptr<Plan>& plan, ThreadPool* pool, const std::vector<void*>& inputs,
               const std::vector<void*>& outputs, bool profiling, bool poison) {
   if (plan->batch() != nullptr) return plan->batch()->run(pool, inputs, outputs, profiling, poison);
-  Lease lease(plan);
-  if (pool == nullptr || pool->size() == 1) return lease->run(inputs, outputs, profiling, poison);
-  const bool split = plan->threads().splits();
-  lease->split(split);
-  const auto start = std::chrono::steady_clock::now();
-  lease->run(inputs, outputs, profiling, poison);
-  const std::chrono::nanoseconds spent = std::chrono::steady_clock::now() - start;
-  if (!profiling) plan->threads().took(split, spent.count());
+  const Lease lease(plan);
+  if (poison) lease->poison();
+  run_instance(plan.get(), lease.get(), pool, inputs, outputs, profiling);
 }
 
 }  // namespace pycompress

@@ -100,9 +100,11 @@ class Instance {
   explicit Instance(const Plan& plan);
   // The operators split their work over the plan's pool, or do not.
   void split(bool over_pool);
+  void poison();  // fills the arena with NaN
+  // Where a value is in a run with these outputs.
+  void* place_of(int value, const std::vector<void*>& outputs) const;
   // inputs, outputs: one pointer per graph input and output.
-  void run(const std::vector<void*>& inputs, const std::vector<void*>& outputs, bool profiling,
-           bool poison);
+  void run(const std::vector<void*>& inputs, const std::vector<void*>& outputs, bool profiling);
 
  private:
   const Plan& plan_;
@@ -121,16 +123,29 @@ class Lease {
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
   Instance* operator->() const { return instance_; }
-  const Plan& plan() const { return *plan_; }
+  Plan& plan() const { return *plan_; }
+  Instance* get() const { return instance_; }
 
  private:
   std::shared_ptr<Plan> plan_;
   Instance* instance_;
 };
 
-// pool: what the operators split their work over; null: nothing.
+// Some of a program's nodes, [first, last). `given` are values of nodes before them, which whoever
+// runs the plan writes to where Instance::place_of() says; `outputs` is what comes out.
+struct Stretch {
+  size_t first = 0, last = 0;
+  std::vector<int> given, outputs;
+};
+
+// pool: what the operators split their work over; null: nothing. stretch: null for all nodes.
 std::shared_ptr<Plan> make_plan(Program* program, const std::vector<Tensor>& inputs,
-                                ThreadPool* pool);
+                                ThreadPool* pool, const Stretch* stretch = nullptr);
+
+// Split over the pool or not, as the plan's choice is.
+void run_instance(Plan* plan, Instance* instance, ThreadPool* pool,
+                  const std::vector<void*>& inputs, const std::vector<void*>& outputs,
+                  bool profiling);
 
 // inputs, outputs: one pointer per graph input and output.
 void run_plan(const std::shared_ptr<Plan>& plan, ThreadPool* pool, const std::vector<void*>& inputs,

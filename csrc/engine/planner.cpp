@@ -29,8 +29,10 @@ struct Storage {
 
 class Planner {
  public:
-  Planner(Program* program, const std::vector<Tensor>& inputs, ThreadPool* pool)
+  Planner(Program* program, const std::vector<Tensor>& inputs, ThreadPool* pool,
+          const Stretch& stretch)
       : program_(*program),
+        stretch_(stretch),
         plan_(new Plan),
         values_(program->values().size()),
         known_(values_.size()) {
@@ -40,7 +42,7 @@ class Planner {
   }
 
   std::shared_ptr<Plan> make() {
-    for (auto& node : program_.nodes()) infer(node.get());
+    for (size_t i = 0; i < stretch_.last; ++i) infer(program_.nodes()[i].get(), i);
     drop_unneeded();
     share_storage();
     place();
@@ -89,7 +91,7 @@ class Planner {
     return tensor;
   }
 
-  void infer(ProgramNode* node) {
+  void infer(ProgramNode* node, size_t index) {
     std::vector<const PlanValue*> inputs;
     for (int id : node->inputs) inputs.push_back(id < 0 ? nullptr : &values_[at(id)]);
     PlanContext context(program_.set(), plan_->pool_, inputs,
@@ -116,7 +118,7 @@ class Planner {
       pending.persistent_bytes = context.persistent_;
       if (fold(pending)) {
         ++plan_->folded_;
-      } else {
+      } else if (index >= stretch_.first) {
         pending_.push_back(std::move(pending));
       }
     } catch (const std::invalid_argument& e) {
@@ -176,7 +178,7 @@ class Planner {
 
   void drop_unneeded() {
     std::vector<bool> needed(values_.size(), false);
-    for (int id : program_.output_ids()) needed[at(id)] = true;
+    for (int id : stretch_.outputs) needed[at(id)] = true;
     std::vector<Pending> kept;
     for (auto pending = pending_.rbegin(); pending != pending_.rend(); ++pending) {
       const auto& outputs = pending->step.outputs;
@@ -225,6 +227,14 @@ class Planner {
       storage.kind = Place::Kind::constant;
       storage_[i] = add_storage(storage);
     }
+    for (const int id : stretch_.given) {
+      Storage storage;
+      storage.slack = true;
+      storage.bytes =
+          static_cast<size_t>(values_[at(id)].shape.elements()) * dtype_size(values_[at(id)].dtype);
+      storage.last = 0;
+      storage_[at(id)] = add_storage(storage);
+    }
     for (size_t t = 0; t < pending_.size(); ++t) {
       const Pending& pending = pending_[t];
       for (int id : pending.step.inputs) {
@@ -250,7 +260,7 @@ class Planner {
   }
 
   void assign_outputs() {
-    const auto& ids = program_.output_ids();
+    const auto& ids = stretch_.outputs;
     for (size_t i = 0; i < ids.size(); ++i) {
       Storage& storage = storage_of(ids[i]);
       if (storage.kind == Place::Kind::arena) {
@@ -296,15 +306,17 @@ class Planner {
       requests.push_back({bytes, first, last, 0});
       return static_cast<int>(requests.size()) - 1;
     };
+    const auto place_value = [&](int id) {
+      const auto s = at(storage_[at(id)]);
+      if (used[s] < 0 && storages_[s].kind == Place::Kind::arena) {
+        used[s] = request(storages_[s].bytes, storages_[s].first, storages_[s].last);
+      }
+    };
+    for (const int id : stretch_.given) place_value(id);
     std::vector<int> scratch;
     for (size_t t = 0; t < pending_.size(); ++t) {
       Pending& pending = pending_[t];
-      for (int id : pending.step.outputs) {
-        const auto s = at(storage_[at(id)]);
-        if (used[s] < 0 && storages_[s].kind == Place::Kind::arena) {
-          used[s] = request(storages_[s].bytes, storages_[s].first, storages_[s].last);
-        }
-      }
+      for (const int id : pending.step.outputs) place_value(id);
       const auto now = static_cast<int>(t);
       scratch.push_back(pending.scratch_bytes > 0 ? request(pending.scratch_bytes, now, now) : -1);
       pending.step.persistent = plan_->persistent_bytes_;
@@ -326,7 +338,7 @@ class Planner {
       }
       plan_->values_.push_back(value);
     }
-    for (int id : program_.output_ids()) plan_->outputs_.push_back(plan_->values_[at(id)]);
+    for (int id : stretch_.outputs) plan_->outputs_.push_back(plan_->values_[at(id)]);
     for (size_t t = 0; t < pending_.size(); ++t) {
       Step& step = pending_[t].step;
       if (scratch[t] >= 0) step.scratch = requests[at(scratch[t])].offset;
@@ -339,6 +351,7 @@ class Planner {
   }
 
   Program& program_;
+  const Stretch& stretch_;
   std::shared_ptr<Plan> plan_;
   std::vector<PlanValue> values_;
   std::vector<std::unique_ptr<Tensor>> known_;
@@ -348,8 +361,9 @@ class Planner {
 };
 
 std::shared_ptr<Plan> make_plan(Program* program, const std::vector<Tensor>& inputs,
-                                ThreadPool* pool) {
-  return Planner(program, inputs, pool).make();
+                                ThreadPool* pool, const Stretch* stretch) {
+  const Stretch all{0, program->nodes().size(), {}, program->output_ids()};
+  return Planner(program, inputs, pool, stretch == nullptr ? all : *stretch).make();
 }
 
 }  // namespace pycompress
