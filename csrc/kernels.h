@@ -16,7 +16,6 @@
 namespace pycompress {
 
 // ---- gemm
-// ---------------------------------------------------------------------------------------------------
 
 enum class Out : int32_t { s32, f32, u8, s8 };
 
@@ -25,6 +24,14 @@ enum class Out : int32_t { s32, f32, u8, s8 };
 //   bytes       after it: the caller has shown that every v is a number that fits into int32
 //   saturation  not at all: and that lo and hi round to the ends of the type, or beyond
 enum class Clamp : int32_t { floats, bytes, saturation };
+
+// What MobileNets and PP-LCNets put between a sum and its bytes, each step rounded:
+//   v = gain * (v * min(max(v * (1 / 6) + 1 / 2, 0), 1)) + shift,  then  v / y_scale
+// which is fma(v, reciprocal, v * rest) where QuantizeKernels::inverse() gives those two.
+struct HardSwish {
+  float gain = 1.0f, shift = 0.0f;
+  float reciprocal = 1.0f, rest = 0.0f;
+};
 
 // What a tile does to a sum before it stores it. Pointers are to column 0 (or row 0) of the whole
 // result; a tile adds its own offsets. With v a float32, each step rounded on its own:
@@ -62,6 +69,9 @@ struct Epilogue {
   float hi = __builtin_huge_valf();
   int32_t out_zero = 0;
   Clamp clamp = Clamp::floats;
+  // Between bias and bounds, with scale and bias in units of 1: of the depthwise kernels that say
+  // so, for u8 and s8 without a residual.
+  const HardSwish* hard_swish = nullptr;
 };
 
 // A strip: some rows of the result by some panels of B, worked through in tiles, one block of rows
@@ -120,7 +130,6 @@ struct GemmKernels {
 };
 
 // ---- int4 weights
-// -------------------------------------------------------------------------------------------
 
 // C = A . W, float32 in and out. A column of W is divided into blocks of `block` (32, 64 or 128)
 // along K; each has a float32 scale and a zero point z, and its values q are 4 bits wide:
@@ -177,7 +186,6 @@ struct Int4Kernels {
 };
 
 // ---- bf16
-// ----------------------------------------------------------------------------------------------------
 
 // C = A . B, float32 in and out, of operands rounded to bfloat16 (the upper half of a float32,
 // half to even) and sums in float32. Float results: held to a tolerance. Denormal numbers may count
@@ -196,7 +204,6 @@ struct Bf16Kernel {
 };
 
 // ---- depthwise convolution
-// ----------------------------------------------------------------------------------
 
 // `pixels` neighbouring output pixels of one output row, `channels` channels each. A window reads
 // `kernel` taps, `dilation` columns apart, of each of `row_count` image rows; pixel p's window
@@ -249,10 +256,10 @@ struct DepthwiseKernels {
   void (*f32)(const DepthwiseArgs& args);
   bool stacks = false;    // u8 and s8 may be called for many lines at once
   bool a_signed = false;  // what the products take the input's bytes for
+  bool swishes = false;   // u8 and s8 know Epilogue::hard_swish
 };
 
 // ---- quantize
-// -----------------------------------------------------------------------------------------------
 
 // `rows` rows of n elements, `ld` elements apart in x and in q. rows_*: scale[r] and zero[r] belong
 // to row r; columns_*: scale[i] and zero[i] to column i. `stream`: q is too large to be kept in a
@@ -276,6 +283,13 @@ struct QuantizeKernels {
                 uint8_t* q);
   void (*to_s8)(const float* x, int64_t n, const float* scale, const int32_t* zero, int64_t step,
                 int8_t* q);
+  // Of what HardSwish makes of x.
+  void (*hard_swish_u8)(const float* x, int64_t n, float gain, float shift, float scale,
+                        int32_t zero, uint8_t* q);
+  void (*hard_swish_s8)(const float* x, int64_t n, float gain, float shift, float scale,
+                        int32_t zero, int8_t* q);
+  // Whether two products divide by this scale exactly, and by what.
+  bool (*inverse)(float scale, float* reciprocal, float* rest);
   void (*rows_u8)(const QuantizeArgs& args);
   void (*rows_s8)(const QuantizeArgs& args);
   void (*columns_u8)(const QuantizeArgs& args);
@@ -296,7 +310,6 @@ struct QuantizeKernels {
 };
 
 // ---- pointwise
-// ----------------------------------------------------------------------------------------------
 
 enum class Unary : int32_t {
   identity,
@@ -368,7 +381,6 @@ struct PointwiseKernels {
 };
 
 // ---- the set
-// ------------------------------------------------------------------------------------------------
 
 struct KernelSet {
   const char* name;

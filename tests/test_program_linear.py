@@ -285,7 +285,7 @@ def test_q_binary(op, dtype, activation, shapes):
         ({}, "w_scale"),
         ({"w_scale": [1.0, 2.0]}, "1 or 3 values"),
         ({"w_scale": [1.0], "x_scale": 0.0}, "x_scale"),
-        ({"w_scale": [1.0], "y_scale": 1.0}, "y_scale"),
+        ({"w_scale": [1.0], "y_scale": 1.0, "dynamic": 1}, "y_scale"),
         ({"w_scale": [1.0], "activation": "snake"}, "snake"),
         ({"w_scale": [1.0], "alphabet": 1}, "alphabet"),
     ],

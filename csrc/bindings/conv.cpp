@@ -187,8 +187,7 @@ void prepare(const PackedConvolution& k, const Asked& asked, Layered& layered) {
   layered.asked.reset();  // until all of it is there
   layered.layer = layer_of(k, asked);
   if (asked.x_scale) {
-    layered.ready = LayerEpilogue(
-        layered.layer, conv_layer_init(layered.layer, k.conv, asked.x_type == Type::s8), nullptr);
+    layered.ready = conv_layer_epilogue(layered.layer, k.conv, asked.x_type == Type::s8);
   }
   layered.asked = asked;
 }

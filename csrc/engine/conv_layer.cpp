@@ -53,7 +53,7 @@ ConvLayer::Dynamic ConvLayer::dynamic_parts(uint8_t* scratch) const {
 }
 
 size_t ConvLayer::scratch_bytes(int threads) const {
-  const size_t own = plan.scratch_bytes(threads, layer.finishes() && layer.integer_out);
+  const size_t own = plan.scratch_bytes(threads, late() && layer.integer_out);
   if (layer.mode != LayerMode::dynamic) return own;
   uint8_t origin = 0;
   return own + static_cast<size_t>(dynamic_parts(&origin).rest - &origin);
@@ -96,25 +96,28 @@ ConvLayer::Started ConvLayer::start(const ConvInput& x, const void* residual, ui
 
 void ConvLayer::run(const ConvInput& x, const void* residual, void* y, uint8_t* scratch,
                     uint8_t* persistent, ThreadPool* pool) const {
-  const bool late = layer.finishes();
-  const bool late_residual = late && layer.integer_out;
+  const bool finishes = late();
+  const bool late_residual = finishes && layer.integer_out;
   const Started started = start(x, late_residual ? nullptr : residual, scratch, pool);
   const LayerFinish finish(layer, *conv.set, conv.filters, residual, y);
   ConvRun run = started.run;
   run.epilogue = &started.epilogue;
   run.y = y;
-  run.finish = late ? &finish : nullptr;
-  run.sums_in_scratch = late && layer.integer_out;
+  run.finish = finishes ? &finish : nullptr;
+  run.sums_in_scratch = finishes && layer.integer_out;
   run.persistent = persistent;
   plan.run(run);
 }
 
-std::vector<int32_t> conv_layer_init(const Layer& layer, const PackedConv& conv, bool x_signed) {
+LayerEpilogue conv_layer_epilogue(const Layer& layer, const PackedConv& conv, bool x_signed) {
   std::vector<int32_t> init;
-  if (layer.mode != LayerMode::integer) return init;
-  init.resize(static_cast<size_t>(conv.filters));
-  conv_init(conv, layer.x_zero, x_signed, layer.int_bias_or_null(), init.data());
-  return init;
+  if (layer.mode == LayerMode::integer) {
+    init.resize(static_cast<size_t>(conv.filters));
+    conv_init(conv, layer.x_zero, x_signed, layer.int_bias_or_null(), init.data());
+  }
+  LayerEpilogue ready(layer, std::move(init), nullptr);
+  if (conv.path == ConvPath::depthwise) ready.swish_inside(*conv.set);
+  return ready;
 }
 
 PackedConv pack_layer_conv(const KernelSet& set, const Layer& layer, const Tensor& w,

@@ -27,7 +27,7 @@ struct ConvLayer {
   const Layer& layer;
   const PackedConv& conv;
   const ConvPlan& plan;
-  const LayerEpilogue& ready;  // made with conv_layer_init()
+  const LayerEpilogue& ready;  // conv_layer_epilogue()
 
   size_t scratch_bytes(int threads) const;
   // residual: null or of y's shape and type.
@@ -36,13 +36,14 @@ struct ConvLayer {
   Started start(const ConvInput& x, const void* residual, uint8_t* scratch, ThreadPool* pool) const;
 
  private:
+  // Whether rows of float32 sums are left for Layer::finish_rows.
+  bool late() const { return layer.finishes() && !ready.swishes(); }
   // Dynamic mode: the quantized input, then scale and init for it.
   struct Dynamic;
   Dynamic dynamic_parts(uint8_t* scratch) const;
 };
 
-// The `init` that LayerEpilogue wants: empty where it is not known before the run.
-std::vector<int32_t> conv_layer_init(const Layer& layer, const PackedConv& conv, bool x_signed);
+LayerEpilogue conv_layer_epilogue(const Layer& layer, const PackedConv& conv, bool x_signed);
 
 // Weights of a convolution, packed for the mode of its layer. w: [O, I / groups, k...].
 PackedConv pack_layer_conv(const KernelSet& set, const Layer& layer, const Tensor& w,

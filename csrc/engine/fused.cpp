@@ -102,8 +102,8 @@ Layer::Layer(const NodeDef& node, int channel_axis, int64_t channel_count) {
   } else if (w.dtype != DType::f32) {
     fail(std::string("input 1 (w) must be float32, int8 or uint8, found ") + dtype_name(w.dtype));
   }
-  if (integer_out && mode != LayerMode::integer)
-    fail("attribute 'y_scale' needs integer weights and 'x_scale'");
+  if (integer_out && mode == LayerMode::dynamic)
+    fail("attribute 'y_scale' is not for a layer with the attribute 'dynamic'");
 
   if (has_bias) {
     const Tensor& b = node.need_constant(2, "bias");
@@ -194,6 +194,15 @@ void Layer::finish(const KernelSet& set, float* sums, int64_t n, const uint8_t* 
     }
   }
   const Activation& f = activation;
+  if (integer_out && f.op == Unary::hard_swish) {
+    const QuantizeKernels& quantize = *set.quantize;
+    if (y_dtype == DType::u8) {
+      quantize.hard_swish_u8(sums, n, f.gain, f.shift, y_scale, y_zero, static_cast<uint8_t*>(y));
+    } else {
+      quantize.hard_swish_s8(sums, n, f.gain, f.shift, y_scale, y_zero, static_cast<int8_t*>(y));
+    }
+    return;
+  }
   if (f.op != Unary::identity) pointwise.unary(f.op, sums, n, f.alpha, f.beta, sums);
   if (f.gain != 1.0f) pointwise.binary(Binary::mul, sums, 1, &f.gain, 0, n, sums);
   if (f.shift != 0.0f) pointwise.binary(Binary::add, sums, 1, &f.shift, 0, n, sums);
@@ -230,6 +239,16 @@ LayerEpilogue::LayerEpilogue(const Layer& layer, std::vector<int32_t> init, cons
   base_.clamp = clamp_of(epilogue(nullptr, 0), static_cast<int64_t>(scale_.size()));
 }
 
+void LayerEpilogue::swish_inside(const KernelSet& set) {
+  const Activation& f = layer_->activation;
+  if (!set.depthwise->swishes || f.op != Unary::hard_swish || !layer_->integer_out ||
+      layer_->mode != LayerMode::integer || layer_->has_residual)
+    return;
+  hard_swish_ = {f.gain, f.shift};
+  swishes_ = set.quantize->inverse(layer_->y_scale, &hard_swish_.reciprocal, &hard_swish_.rest);
+  if (swishes_) base_.out = layer_->y_dtype == DType::u8 ? Out::u8 : Out::s8;
+}
+
 Epilogue LayerEpilogue::epilogue(const void* residual, int64_t residual_ld) const {
   Epilogue e = base_;
   e.init = init_.empty() ? nullptr : init_.data();
@@ -237,6 +256,7 @@ Epilogue LayerEpilogue::epilogue(const void* residual, int64_t residual_ld) cons
   e.bias = bias_.empty() ? nullptr : bias_.data();
   e.residual = residual;
   e.residual_ld = residual_ld;
+  e.hard_swish = swishes_ ? &hard_swish_ : nullptr;
   return e;
 }
 

@@ -79,7 +79,8 @@ struct Layer {
 
   const int32_t* w_zero_or_null() const { return w_zero.empty() ? nullptr : w_zero.data(); }
   const int32_t* int_bias_or_null() const { return int_bias.empty() ? nullptr : int_bias.data(); }
-  bool finishes() const { return !activation.clamps(); }
+  // Whether rows of sums are left for finish_rows(): float layers quantize there, too.
+  bool finishes() const { return !activation.clamps() || (integer_out && mode == LayerMode::f32); }
   Out out() const;  // what the epilogue stores
 
   // Checks the types of x and of the residual; `y` is the output's shape, which the residual must
@@ -107,6 +108,10 @@ class LayerEpilogue {
 
   // residual: null when there is none, or when Layer::finish_rows adds it.
   Epilogue epilogue(const void* residual, int64_t residual_ld) const;
+  // Lets a depthwise convolution's kernels apply the layer's activation, where they can.
+  void swish_inside(const KernelSet& set);
+  // Whether nothing is left for Layer::finish_rows although the activation is no clamp.
+  bool swishes() const { return swishes_; }
   // Fills scale[channels] and init[channels] (the caller's scratch) for this x; col_sum as PackedB
   // has it.
   Epilogue dynamic_epilogue(const PackedB& packed, float x_scale, int32_t x_zero, float* scale,
@@ -118,6 +123,8 @@ class LayerEpilogue {
   std::vector<float> scale_;
   std::vector<float> bias_;
   Epilogue base_;
+  HardSwish hard_swish_;
+  bool swishes_ = false;
 };
 
 struct DynamicScale {

@@ -1,6 +1,7 @@
 // The pointwise kernels of every instruction set, over the names of its simd/ header and of
 // simd/elementary.inc.h. The including file gives `table_bytes` itself: looking bytes up is what
 // instruction sets differ in most.
+#include "simd/hard_swish.inc.h"
 
 namespace pycompress {
 namespace {
@@ -16,14 +17,6 @@ inline void map(const float* x, int64_t n, float* y, const Op& op) {
 // a > b ? a : b and the like, NaN where either is (ONNX Max and Min).
 inline F32 max_or_nan(F32 a, F32 b) { return select(is_nan(a), a, max(a, b)); }
 inline F32 min_or_nan(F32 a, F32 b) { return select(is_nan(a), a, min(a, b)); }
-
-// Bounds are first operands: NaN passes.
-inline F32 clamp(F32 x, F32 lo, F32 hi) { return min(hi, max(lo, x)); }
-
-// alpha x + beta in [0, 1], rounded at each step so that it is the same number everywhere.
-inline F32 ramp(F32 x, F32 alpha, F32 beta) {
-  return clamp(add(mul(x, alpha), beta), set1(0.0f), set1(1.0f));
-}
 
 void unary(Unary op, const float* x, int64_t n, float alpha, float beta, float* y) {
   const F32 a = set1(alpha);
@@ -47,10 +40,8 @@ void unary(Unary op, const float* x, int64_t n, float alpha, float beta, float* 
       return map(x, n, y, [](F32 v) { return sigmoid(v); });
     case Unary::hard_sigmoid:
       return map(x, n, y, [=](F32 v) { return ramp(v, a, b); });
-    case Unary::hard_swish: {
-      const F32 sixth = set1(1.0f / 6.0f);
-      return map(x, n, y, [=](F32 v) { return mul(v, ramp(v, sixth, set1(0.5f))); });
-    }
+    case Unary::hard_swish:
+      return map(x, n, y, [](F32 v) { return hard_swish(v); });
     case Unary::silu:
       return map(x, n, y, [](F32 v) { return mul(v, sigmoid(v)); });
     case Unary::tanh:

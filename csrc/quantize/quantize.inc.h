@@ -149,6 +149,9 @@ void largest_columns(const float* x, int64_t rows, int64_t n, int64_t ld, float*
 constexpr QuantizeKernels kQuantizeKernels = {
     quantize<uint8_t>,
     quantize<int8_t>,
+    quantize_hard_swish<uint8_t>,
+    quantize_hard_swish<int8_t>,
+    inverse,
     quantize_rows<uint8_t>,
     quantize_rows<int8_t>,
     quantize_columns<uint8_t>,

@@ -2,6 +2,7 @@
 #pragma once
 #include "quantize/alignment.inc.h"
 #include "quantize/quantize_divide.inc.h"
+#include "simd/hard_swish.inc.h"
 
 namespace pycompress {
 namespace {
@@ -14,6 +15,13 @@ struct Products {
 struct Quotient {
   F32 scale;
   F32 operator()(F32 x) const { return div(x, scale); }
+};
+
+template <typename Divide>
+struct AfterHardSwish {
+  Divide divide;
+  F32 gain, shift;
+  F32 operator()(F32 x) const { return divide(add(mul(hard_swish(x), gain), shift)); }
 };
 
 // n < kFour elements.
@@ -72,6 +80,27 @@ inline void quantize_row(const float* x, int64_t n, float scale, int32_t zero, B
   } else {
     quantize_run<false>(x, n, Quotient{set1(scale)}, zero, q);
   }
+}
+
+template <typename Byte>
+void quantize_hard_swish(const float* x, int64_t n, float gain, float shift, float scale,
+                         int32_t zero, Byte* q) {
+  const F32 g = set1(gain);
+  const F32 s = set1(shift);
+  if (two_products_are_exact(scale)) {
+    const Products products{invert(set1(scale))};
+    quantize_run<false>(x, n, AfterHardSwish<Products>{products, g, s}, zero, q);
+  } else {
+    quantize_run<false>(x, n, AfterHardSwish<Quotient>{{set1(scale)}, g, s}, zero, q);
+  }
+}
+
+bool inverse(float scale, float* reciprocal, float* rest) {
+  if (!two_products_are_exact(scale)) return false;
+  const Inverse by = invert(set1(scale));
+  store_partial(reciprocal, 1, by.reciprocal);
+  store_partial(rest, 1, by.rest);
+  return true;
 }
 
 }  // namespace

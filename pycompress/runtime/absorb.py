@@ -1,6 +1,7 @@
 """Absorption: what stands between DequantizeLinear and QuantizeLinear becomes integer operators.
 
     DQ(x) -> conv -> Q   =>  native conv    x_scale x_zero -> y_scale y_zero
+    x -> conv -> Q       =>  native conv    float -> y_scale y_zero
     DQ(a) -> Add  -> Q   =>  q_add          (Mul: q_mul; Relu or Clip behind it is fused)
     DQ(x) -> f    -> Q   =>  q_table        f: any element-wise operators with scalar constants
     DQ(x) -> mean -> Q   =>  q_global_average_pool
@@ -56,7 +57,7 @@ class _Absorber:
         self.tables: dict[
             Value, tuple[Form, np.ndarray]
         ] = {}  # q_table's result: the tensor it read, and the table
-        self.made: dict[tuple[Value, np.dtype[Any], bytes], Value] = {}
+        self.made: dict[tuple[Value, bytes], Value] = {}
         self.done: dict[tuple[Value, Params], Value | None] = {}
         self.nodes: list[Node] = []
         self.readers = graph.consumers()
@@ -161,7 +162,7 @@ class _Absorber:
         node = x.producer
         if node is None:
             return None
-        if node.domain == NATIVE:
+        if node.domain == NATIVE or node.is_preset("conv", "linear"):
             return self._requantized(node, params)
         special = {"Concat": self._concat, "GlobalAveragePool": self._average}
         special["ReduceMean"] = self._average
@@ -195,19 +196,27 @@ class _Absorber:
         return next(iter(roots.values())), evaluate(node, inputs)
 
     def _table(self, form: Form, table: np.ndarray, params: Params) -> Value:
-        key = form.value, params.dtype, table.tobytes()
+        key = form.value, table.tobytes()
         if key not in self.made:
-            out = self.new(f"{form.value.name}_table", params)
-            attrs = {"table": table, "y_dtype": params.dtype.name}
-            self.emit(Node("q_table", [form.value], [out], attrs, NATIVE))
+            out = self.emit(
+                Node(
+                    "q_table",
+                    [form.value],
+                    [self.new(f"{form.value.name}_table", params)],
+                    {"table": table},
+                    NATIVE,
+                )
+            )
             out.shape = form.value.shape
             self.made[key] = out
             self.tables[out] = form, table
         return self.made[key]
 
     def _requantized(self, node: Node, params: Params) -> Value | None:
-        """Let a node that reads integers write integers, when only integers are wanted."""
-        if node.op not in {"conv", "linear"} or not self._only_quantized(node.output):
+        """Let a layer, of floats or of integers, write integers when only these are wanted."""
+        if node.op not in {"conv", "linear"} or node.attrs.keys() & {"bf16", "dynamic"}:
+            return None
+        if not self._only_quantized(node.output):
             return None
         inputs, attrs = list(node.inputs), dict(node.attrs)
         if len(inputs) > 3 and inputs[3] is not None:

@@ -35,7 +35,7 @@ def shapes_of_quantized(session, feeds):
 @pytest.mark.parametrize(
     ("options", "quantized"),
     [
-        ({}, [(2, 4, 5, 5), (2, 8, 10, 5)]),
+        ({}, []),  # they reach the layers, which give bytes
         ({"mode": "linear"}, [(2, 16, 20, 5)] * 2),  # makes new numbers: only Concat is passed
         ({"read_twice": True}, [(2, 16, 20, 15)]),
     ],

@@ -43,7 +43,7 @@ inline __m256i dot(__m256i acc, const __m256i* x, const __m256i* w) {
 namespace pycompress {
 
 extern const DepthwiseKernels depthwise_avx2;
-const DepthwiseKernels depthwise_avx2 = {kBlock, 4, depthwise_int8<false>, depthwise_int8<true>,
-                                         depthwise_f32};
+const DepthwiseKernels depthwise_avx2 = {
+    kBlock, 4, depthwise_int8<false>, depthwise_int8<true>, depthwise_f32, false, false, true};
 
 }  // namespace pycompress

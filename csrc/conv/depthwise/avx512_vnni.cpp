@@ -44,7 +44,8 @@ template <int kKernel, int kGroups, bool kShared, class Lane>
 int64_t dot_zmm(const Lane& lane, const __m256i* columns, const __m256i* weights, int64_t pixel,
                 int64_t count, int64_t advance) {
   const DepthwiseArgs& args = lane.args;
-  if (lane.n != 32 || lane.epilogue.residual != nullptr) return 0;
+  const Epilogue& e = lane.epilogue;
+  if (lane.n != 32 || e.residual != nullptr || e.hard_swish != nullptr) return 0;
   const auto load = [](const __m256i* p) { return _mm512_loadu_si512(p); };
   const int64_t kernel = kKernel != 0 ? kKernel : args.kernel;
   const int64_t groups = kGroups != 0 ? kGroups : (args.row_count + 3) / 4;
@@ -142,6 +143,6 @@ void depthwise_lines(const DepthwiseArgs& args) {
 
 extern const DepthwiseKernels depthwise_avx512_vnni;
 const DepthwiseKernels depthwise_avx512_vnni = {
-    kBlock, 4, depthwise_lines<false>, depthwise_lines<true>, depthwise_f32, true};
+    kBlock, 4, depthwise_lines<false>, depthwise_lines<true>, depthwise_f32, true, false, true};
 
 }  // namespace pycompress

@@ -81,6 +81,16 @@ struct Lane32 {
     return has_bias ? _mm256_add_ps(v, bias[quad]) : v;
   }
 
+  __m256 swished(__m256 v, const HardSwish& h) const {
+    const __m256 slope =
+        _mm256_add_ps(_mm256_mul_ps(v, _mm256_set1_ps(1.0f / 6.0f)), _mm256_set1_ps(0.5f));
+    v = _mm256_mul_ps(
+        v, _mm256_min_ps(_mm256_max_ps(slope, _mm256_setzero_ps()), _mm256_set1_ps(1.0f)));
+    v = _mm256_add_ps(_mm256_mul_ps(v, _mm256_set1_ps(h.gain)), _mm256_set1_ps(h.shift));
+    return _mm256_fmadd_ps(v, _mm256_set1_ps(h.reciprocal),
+                           _mm256_mul_ps(v, _mm256_set1_ps(h.rest)));
+  }
+
   __m256 clamped(__m256 v) const { return _mm256_min_ps(_mm256_max_ps(v, lo), hi); }
 
   // 32-bit results go to memory through their 16-byte halves, which are in order.
@@ -147,6 +157,10 @@ struct Lane32 {
 #pragma GCC unroll 4
     for (int q = 0; q < 4; ++q) v[q] = scaled(acc[q], q);
     if (epilogue.residual != nullptr) add_residual(v, pixel);
+    if (epilogue.hard_swish != nullptr) {
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; ++q) v[q] = swished(v[q], *epilogue.hard_swish);
+    }
     __m256i i[4];
 #pragma GCC unroll 4
     for (int q = 0; q < 4; ++q) i[q] = _mm256_cvtps_epi32(clamped(v[q]));

@@ -25,6 +25,8 @@ struct ByteStore {
   using Int = typename V::Int;
   bool has_bias, is_unsigned;
   bool saturates;  // the packs do all that lo and hi would
+  bool swishes;
+  Float gain, shift, reciprocal, rest;
   Float lo, hi;
   Int zero;
   Int init[4];
@@ -35,10 +37,16 @@ struct ByteStore {
   ByteStore(const Lane32& a, const Lane32& b)
       : has_bias(a.has_bias),
         is_unsigned(a.epilogue.out == Out::u8),
-        saturates(a.whole_range),
+        saturates(a.whole_range && a.epilogue.hard_swish == nullptr),
         lo(V::join(a.lo, b.lo)),
         hi(V::join(a.hi, b.hi)),
         zero(V::join(a.zero, b.zero)) {
+    const HardSwish* h = a.epilogue.hard_swish;
+    swishes = h != nullptr;
+    gain = V::all(swishes ? h->gain : 1.0f);
+    shift = V::all(swishes ? h->shift : 0.0f);
+    reciprocal = V::all(swishes ? h->reciprocal : 1.0f);
+    rest = V::all(swishes ? h->rest : 0.0f);
 #pragma GCC unroll 4
     for (int q = 0; q < 4; ++q) {
       init[q] = V::join(a.init[q], b.init[q]);
@@ -56,6 +64,15 @@ struct ByteStore {
     if (has_bias) {
 #pragma GCC unroll 4
       for (int q = 0; q < 4; ++q) v[q] = V::add(v[q], bias[q]);
+    }
+    if (kClamp && swishes) {
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; ++q) {
+        const Float slope = V::add(V::mul(v[q], V::all(1.0f / 6.0f)), V::all(0.5f));
+        v[q] = V::mul(v[q], V::clamp(slope, V::all(0.0f), V::all(1.0f)));
+        v[q] = V::add(V::mul(v[q], gain), shift);
+        v[q] = V::fma(v[q], reciprocal, V::mul(v[q], rest));
+      }
     }
     Int i[4];
 #pragma GCC unroll 4

@@ -40,7 +40,10 @@ struct Ymm {
   static Int down(Int a, __m128i bits) { return _mm256_srl_epi32(a, bits); }
   static Int either(Int a, Int b) { return _mm256_or_si256(a, b); }
   static Float times(Int a, Float b) { return _mm256_mul_ps(_mm256_cvtepi32_ps(a), b); }
+  static Float all(float a) { return _mm256_set1_ps(a); }
   static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
+  static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
+  static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
   static Float clamp(Float a, Float lo, Float hi) {
     return _mm256_min_ps(_mm256_max_ps(a, lo), hi);
   }
@@ -84,7 +87,10 @@ struct Zmm {
   static Int down(Int a, __m128i bits) { return _mm512_srl_epi32(a, bits); }
   static Int either(Int a, Int b) { return _mm512_or_si512(a, b); }
   static Float times(Int a, Float b) { return _mm512_mul_ps(_mm512_cvtepi32_ps(a), b); }
+  static Float all(float a) { return _mm512_set1_ps(a); }
   static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
+  static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
+  static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
   static Float clamp(Float a, Float lo, Float hi) {
     return _mm512_min_ps(_mm512_max_ps(a, lo), hi);
   }

@@ -40,6 +40,7 @@ class Bf16Layer : public Op {
  protected:
   Bf16Layer(const NodeDef& node, int channel_axis) : layer_(node, channel_axis) {
     if (layer_.mode != LayerMode::f32) fail("the layer is one of integers, wanted float32");
+    if (layer_.integer_out) fail("attribute 'y_scale' is not for a layer of bfloat16");
   }
 
   virtual void multiply(const RunContext& run, const ReadyState& state,

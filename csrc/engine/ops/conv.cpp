@@ -38,8 +38,7 @@ class Conv final : public Op {
     state->plan = ConvPlan(conv_, place_on(plan.shape(0), window_, conv_.channels()));
     const Shape y = shape_of(state->plan.placement(), conv_.filters);
     layer_.check_inputs(plan, y);
-    state->ready =
-        LayerEpilogue(layer_, conv_layer_init(layer_, conv_, plan.dtype(0) == DType::s8), nullptr);
+    state->ready = conv_layer_epilogue(layer_, conv_, plan.dtype(0) == DType::s8);
     if (layer_.x_handed) {
       check_scalar(plan, 4, DType::f32, "x_scale");
       check_scalar(plan, 5, DType::s32, "x_zero");

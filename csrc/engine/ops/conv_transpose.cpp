@@ -33,10 +33,11 @@ class ConvTranspose final : public Op {
     window_ = read_conv_window(node, w.shape);
     in_channels_ = w.shape[0];
     filters_ = w.shape[1];
-    if (layer_.mode != LayerMode::f32 || layer_.has_residual) {
+    if (layer_.mode != LayerMode::f32 || layer_.has_residual || layer_.integer_out) {
       fail(
-          "a transposed convolution runs in float32 without residual: x_scale, dynamic and input 3 "
-          "do not apply");
+          "a transposed convolution runs in float32 without residual: x_scale, y_scale, dynamic "
+          "and "
+          "input 3 do not apply");
     }
     output_padding_ = per_dimension(node, "output_padding", 0);
     output_shape_ = per_dimension(node, "output_shape", -1);
