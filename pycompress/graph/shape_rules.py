@@ -54,10 +54,11 @@ def _conv(shapes: Shapes, node: Node) -> Shape | None:
 
 def _pool(shapes: Shapes, node: Node) -> Shape | None:
     x = shapes.shape(node.input(0))
-    if x is None or node.attrs.get("ceil_mode"):
+    if x is None:
         return None
-    sizes = _window(node, x[2:], node.attrs["kernel_shape"])
-    return None if sizes is None else (*x[:2], *sizes)
+    ceil = node.attrs.get("ceil_mode")
+    sizes = None if ceil else _window(node, x[2:], node.attrs["kernel_shape"])
+    return (*x[:2], *(sizes or [None] * len(x[2:])))
 
 
 def _window(node: Node, sizes: Shape, kernel: list[int]) -> Shape | None:
@@ -255,9 +256,20 @@ def _resize(shapes: Shapes, node: Node) -> Shape | None:
     if x is None or scales is None or scales.const is None or "axes" in node.attrs:
         return None
     factors = scales.array().ravel().tolist()
-    if len(factors) != len(x) or any(f < 1 or f != int(f) for f in factors):
+    if len(factors) != len(x):
         return None
-    return tuple(times(d, int(f)) for d, f in zip(x, factors, strict=True))
+    whole = [int(f) if f >= 1 and f == int(f) else None for f in factors]
+    return tuple(None if f is None else times(d, f) for d, f in zip(x, whole, strict=True))
+
+
+def _blocks(shapes: Shapes, node: Node) -> Shape | None:
+    """Return the shape behind DepthToSpace or SpaceToDepth."""
+    x, size = shapes.shape(node.input(0)), int(node.attrs.get("blocksize", 0))
+    if x is None or len(x) != 4 or size < 1:
+        return None
+    if node.op == "SpaceToDepth":
+        return x[0], times(x[1], size * size), *(floor_divided(d, size) for d in x[2:])
+    return x[0], floor_divided(x[1], size * size), *(times(d, size) for d in x[2:])
 
 
 def _constant_of_shape(shapes: Shapes, node: Node) -> Shape | None:
@@ -368,6 +380,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("Conv", "pycompress.conv", "ConvInteger"), _conv),
     **dict.fromkeys(("ConvTranspose", "pycompress.conv_transpose"), _conv_transpose),
     **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), _pool),
+    **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), _blocks),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _global_pool),
     **dict.fromkeys(("MatMul", "MatMulInteger"), _matmul),
     "pycompress.linear": _linear,

@@ -74,3 +74,9 @@ def test_several_filters_to_a_channel_in_integers(mode, tmp_path):
     (found,), (wanted,) = session.run(None, feeds), reference(m.proto(), feeds)
     assert np.abs(found - wanted).max() < 0.03 * np.abs(wanted).max()
     assert "Expand" in ran(session, feeds)
+
+
+def test_several_filters_to_a_channel_of_no_examples():
+    m = Model()
+    feeds = multiplied(m, 2, 1)
+    checked(m, {"x": feeds["x"][:0]})
