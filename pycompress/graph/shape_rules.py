@@ -64,9 +64,9 @@ def _pool(shapes: Shapes, node: Node) -> Shape | None:
 def _window(node: Node, sizes: Shape, kernel: list[int]) -> Shape | None:
     """Return the spatial sizes behind a sliding window."""
     axes = len(sizes)
-    if len(kernel) != axes:
-        return None
     strides = node.attrs.get("strides") or [1] * axes
+    if len(kernel) != axes or min(strides, default=1) < 1:
+        return None
     dilations = node.attrs.get("dilations") or [1] * axes
     if node.attrs.get("auto_pad", "NOTSET") in {"SAME_UPPER", "SAME_LOWER"}:
         return tuple(ceil_divided(d, s) for d, s in zip(sizes, strides, strict=True))
@@ -291,7 +291,7 @@ def _arg(shapes: Shapes, node: Node) -> Shape | None:
     if x is None:
         return None
     axis = node.attrs.get("axis", 0) % len(x)
-    return (*x[:axis], *[1] * int(node.attrs.get("keepdims", 1)), *x[axis + 1 :])
+    return (*x[:axis], *[1] * bool(node.attrs.get("keepdims", 1)), *x[axis + 1 :])
 
 
 def _range(shapes: Shapes, node: Node) -> Shape | None:

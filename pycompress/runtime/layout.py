@@ -139,7 +139,7 @@ class Layout:
         if rank < wanted and value.const is not None:
             value = permute.widened(value, wanted)
         elif rank == 0:
-            return value
+            return self.plain(value)
         elif rank < wanted:
             value = self._unsqueezed(self.plain(value), wanted - rank)
         return self.seen_through(value, perm)
@@ -238,7 +238,8 @@ class Layout:
         x = node.inputs[0]
         perm = node.attrs.get("perm")
         rank = None if x is None else self.rank(x)
-        if x is None or (perm is None and rank is None):
+        known = None if perm is None else len(perm)
+        if x is None or (perm is None and rank is None) or known not in {None, rank, rank or known}:
             self._plain(node)
             return
         perm = (
