@@ -5,7 +5,8 @@
 namespace pycompress {
 namespace {
 
-constexpr int64_t kCounted = 5;  // runs each way, of which the longest is left out
+constexpr int64_t kBlock = 3;   // runs one way, of which the first is not counted
+constexpr int64_t kBlocks = 4;  // both ways in turns
 constexpr int64_t kMostHold = 1 << 16;
 constexpr double kLong = 5e7;                  // ns of a run that is always split
 constexpr int64_t kMostAlone = 2'000'000'000;  // ns on one thread until the others are tried again
@@ -14,19 +15,17 @@ constexpr double kWorthSplitting = 1.03;  // what it has to gain: a second core 
 
 }  // namespace
 
-double ThreadChoice::Times::mean() const {
-  return static_cast<double>(sum - longest) / (kCounted - 1);
+void ThreadChoice::Times::add(int64_t nanoseconds) {
+  second = std::min(second, std::max(best, nanoseconds));
+  best = std::min(best, nanoseconds);
 }
 
 bool ThreadChoice::splits() const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return stage_ == Stage::other ? !split_ : split_;
+  return splits_now();
 }
 
-void ThreadChoice::enter(Stage stage) {
-  stage_ = stage;
-  runs_ = held_ = 0;
-}
+bool ThreadChoice::in_other_block() const { return trial_ && runs_ / kBlock % 2 == 1; }
 
 void ThreadChoice::decide(bool other_is_faster) {
   if (other_is_faster) {
@@ -37,35 +36,43 @@ void ThreadChoice::decide(bool other_is_faster) {
     hold_ = std::min(2 * hold_, kMostHold);
     alone_ = std::min(2 * alone_, kMostAlone);
   }
-  enter(Stage::hold);
+  trial_ = false;
+  runs_ = held_ = 0;
 }
 
 void ThreadChoice::took(bool split, int64_t nanoseconds) {
   const std::lock_guard<std::mutex> lock(mutex_);
   // Runs of several callers at once: one that began before the last decision says nothing.
-  if (split != (stage_ == Stage::other ? !split_ : split_)) return;
-  ++runs_;
-  if (stage_ == Stage::hold) {
-    held_ += nanoseconds;
-    if (runs_ < hold_ && (split_ || held_ < alone_)) return;
-    enter(Stage::current);
-    current_ = other_ = {};
-    return;
+  if (split != splits_now()) return;
+  if (trial_) {
+    tried(split, nanoseconds);
+  } else {
+    held(nanoseconds);
   }
-  const bool counts = runs_ > 1;
-  if (stage_ == Stage::current) {
-    if (counts) current_.add(nanoseconds);
-    if (runs_ <= kCounted) return;
-    if (split_ && current_.mean() > kLong) return decide(false);
-    return enter(Stage::other);
-  }
-  if (counts) other_.add(nanoseconds);
-  if (!counts && static_cast<double>(nanoseconds) > kClearly * current_.mean())
+}
+
+void ThreadChoice::held(int64_t nanoseconds) {
+  held_ += nanoseconds;
+  if (++runs_ < hold_ && (split_ || held_ < alone_)) return;
+  trial_ = true;
+  runs_ = 0;
+  times_[0] = times_[1] = {};
+}
+
+void ThreadChoice::tried(bool split, int64_t nanoseconds) {
+  const Times& current = times_[split_ ? 1 : 0];
+  const Times& other = times_[split_ ? 0 : 1];
+  if (runs_ % kBlock != 0) {
+    times_[split ? 1 : 0].add(nanoseconds);
+  } else if (split != split_ &&
+             static_cast<double>(nanoseconds) > kClearly * static_cast<double>(current.second)) {
     return decide(false);
-  if (runs_ <= kCounted) return;
-  const double current = current_.mean();
-  const double other = other_.mean();
-  decide(split_ ? other < kWorthSplitting * current : kWorthSplitting * other < current);
+  }
+  ++runs_;
+  if (runs_ == kBlock && split_ && current.mean() > kLong) return decide(false);
+  if (runs_ < kBlock * kBlocks) return;
+  decide(split_ ? other.mean() < kWorthSplitting * current.mean()
+                : other.mean() * kWorthSplitting < current.mean());
 }
 
 }  // namespace pycompress

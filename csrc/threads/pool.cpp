@@ -15,9 +15,8 @@
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #endif
-#if defined(__linux__)
-#include <sched.h>
-#endif
+
+#include "threads/cpus.h"
 
 namespace pycompress {
 namespace {
@@ -46,19 +45,12 @@ void watch_forks() {
 #endif
 }
 
-int usable_cpus() {
-#if defined(__linux__)
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-#endif
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
-
 // Waking a thread takes longer than many a layer, in a virtual machine up to 100 us of who wakes
 // it: who waits for work, or for the last of it, looks for a while before it sleeps.
-constexpr std::chrono::microseconds kLook{1000}, kLookForEnd{100};
-// And from then on it lets others have the CPU between two looks.
-constexpr std::chrono::microseconds kAlone{5};
+constexpr std::chrono::microseconds kLook{1000};
+// And from then on it lets others have the CPU between two looks. They may keep it for
+// milliseconds: not before a wait is longer than most between two layers.
+constexpr std::chrono::microseconds kAlone{50};
 
 void relax() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -70,7 +62,7 @@ void relax() {
 
 // Returns when `ready` holds or the time is up.
 template <typename Ready>
-void look_for(std::chrono::microseconds most, const Ready& ready) {
+void look_for(const Ready& ready) {
   const auto begin = std::chrono::steady_clock::now();
   std::chrono::steady_clock::duration spent{};
   do {
@@ -80,7 +72,7 @@ void look_for(std::chrono::microseconds most, const Ready& ready) {
     }
     spent = std::chrono::steady_clock::now() - begin;
     if (spent > kAlone) std::this_thread::yield();
-  } while (spent < most);
+  } while (spent < kLook);
 }
 
 class InsideTask {
@@ -149,7 +141,7 @@ struct ThreadPool::State {
     uint64_t seen = 0;
     for (;;) {
       const auto ready = [&] { return is_new(gate.load(), seen) || stopping.load(); };
-      if (looks) look_for(kLook, ready);
+      if (looks) look_for(ready);
       if (!ready()) {
         std::unique_lock<std::mutex> lock(mutex);
         ++asleep;
@@ -157,12 +149,37 @@ struct ThreadPool::State {
         --asleep;
       }
       if (stopping.load()) return;
+      if (looks) keep_off_caller(worker);
       if (!join(&seen)) continue;
       work(worker);
       const uint64_t before = gate.fetch_sub(kOne);
       if (working(before) != 1 || (before & kOpen) != 0 || !waits.load()) continue;
       const std::lock_guard<std::mutex> lock(mutex);
       done.notify_one();
+    }
+  }
+
+  // Two threads of one job on one CPU take as long as one, and the scheduler may leave them there
+  // for many jobs, where another program has the other CPU.
+  void keep_off_caller(int worker) {
+    const int here = this_cpu();
+    shares[static_cast<size_t>(worker)].cpu.store(here, std::memory_order_relaxed);
+    if (here >= 0 && here == caller_cpu.load(std::memory_order_relaxed)) leave_cpu(here);
+  }
+
+  void wake_workers(int64_t most) {
+    // Who sleeps where the caller runs now would wait there for the caller's time to be up.
+    std::vector<KeepOff> elsewhere;
+    const int here = caller_cpu.load(std::memory_order_relaxed);
+    for (size_t i = 0; looks && here >= 0 && i < threads.size(); ++i) {
+      if (shares[i + 1].cpu.load(std::memory_order_relaxed) == here)
+        elsewhere.emplace_back(threads[i].native_handle(), here);
+    }
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (most >= static_cast<int64_t>(threads.size())) {
+      wake.notify_all();
+    } else {
+      for (int64_t i = 0; i < most; ++i) wake.notify_one();
     }
   }
 
@@ -189,6 +206,7 @@ struct ThreadPool::State {
     const std::lock_guard<std::mutex> my_turn(turn);
     fn = body;
     context = data;
+    caller_cpu.store(this_cpu(), std::memory_order_relaxed);
     const auto size = static_cast<int64_t>(shares.size());
     for (int64_t i = 0; i < size; ++i) {
       Share& share = shares[static_cast<size_t>(i)];
@@ -196,18 +214,11 @@ struct ThreadPool::State {
       share.end = ((i + 1) * count + size - 1) / size;
     }
     gate.store((gate.load() / kJob + 1) * kJob + kOpen);  // nobody works: the last job is done
-    if (asleep.load() > 0) {
-      const std::lock_guard<std::mutex> lock(mutex);
-      if (count - 1 >= static_cast<int64_t>(threads.size())) {
-        wake.notify_all();
-      } else {
-        for (int64_t i = 1; i < count; ++i) wake.notify_one();
-      }
-    }
+    if (asleep.load() > 0) wake_workers(count - 1);
     work(0);
     gate.fetch_sub(kOpen);
     const auto over = [&] { return working(gate.load()) == 0; };
-    if (looks) look_for(kLookForEnd, over);
+    if (looks) look_for(over);
     if (!over()) {
       std::unique_lock<std::mutex> lock(mutex);
       waits.store(true);
@@ -229,10 +240,13 @@ struct ThreadPool::State {
   // What follows stays as it is while a job has workers.
   void (*fn)(void*, int64_t, int) = nullptr;
   void* context = nullptr;
-  // Tasks next..end-1 of each worker, on a line of the cache of its own.
+  std::atomic<int> caller_cpu{-1};
+  // Tasks next..end-1 of each worker, and where it was seen last, on a line of the cache of its
+  // own.
   struct alignas(64) Share {
     std::atomic<int64_t> next{0};
     int64_t end = 0;
+    std::atomic<int> cpu{-1};
   };
   std::vector<Share> shares;
   std::exception_ptr failure;
