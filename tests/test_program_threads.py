@@ -1,11 +1,15 @@
 """A program that splits its runs or does not, as it finds faster: the same bits either way."""
 
+import os
 import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pycompress import _core
+from tests.native import run
 
 RNG = np.random.default_rng(12)
 
@@ -52,3 +56,73 @@ def test_many_callers():
     for caller in callers:
         caller.join()
     assert same == [True] * 3
+
+
+BLIND = {"dynamic": 1, "w_scale": [0.01], "activation": "silu"}
+PADS = {"pads": [2, 2, 2, 2], "group": 96}
+
+
+def depthwise(rows):
+    x = RNG.standard_normal((1, rows, 101, 96)).astype(np.float32)
+    return "conv", [x, RNG.integers(-127, 128, (96, 1, 5, 5)).astype(np.int8)]
+
+
+# Lines that do not go round, blocks of rows that do not, planes woven in parts, rows of a table.
+SPLITS = {
+    "lines cut": (*depthwise(3), PADS | {"dynamic": 1, "w_scale": [0.01]}),
+    "lines cut, finished": (*depthwise(3), PADS | BLIND),
+    "one line": (*depthwise(1), PADS | BLIND),
+    "float lines": (
+        "conv",
+        [depthwise(5)[1][0], RNG.standard_normal((96, 1, 5, 5)).astype(np.float32)],
+        PADS,
+    ),
+    "blocks of rows": (
+        "linear",
+        [
+            RNG.standard_normal((70, 96)).astype(np.float32),
+            RNG.integers(-127, 128, (96, 1500)).astype(np.int8),
+        ],
+        BLIND | {"by_row": 1},
+    ),
+    "pixels": (
+        "conv",
+        [
+            RNG.standard_normal((1, 7, 11, 64)).astype(np.float32),
+            RNG.integers(-127, 128, (480, 64, 1, 1)).astype(np.int8),
+        ],
+        BLIND,
+    ),
+    "planes": ("Transpose", [RNG.integers(0, 256, (3, 22501)).astype(np.uint8)], {"perm": [1, 0]}),
+    "rows": (
+        "Gather",
+        [RNG.standard_normal((900, 70)).astype(np.float32), RNG.integers(0, 900, 301)],
+        {"axis": 0},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_every_number_of_threads_gives_the_same_bits(name):
+    op, inputs, attrs = SPLITS[name]
+    constants = (1,) if op in {"conv", "linear"} else ()
+    (wanted,) = run(op, inputs, attrs, constants=constants)
+    for threads in (2, 3, 5):
+        (y,) = run(op, inputs, attrs, constants=constants, threads=threads)
+        np.testing.assert_array_equal(y, wanted)
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir(), reason="threads are listed by Linux alone"
+)
+def test_threads_may_use_the_same_cpus_afterwards():
+    x = RNG.standard_normal((1, 12, 12, 16)).astype(np.float32)
+    p = chain(2)
+    for _ in range(20):
+        p.run([x])
+        time.sleep(0.002)  # longer than workers look for work: they are woken
+    allowed = {
+        frozenset(os.sched_getaffinity(int(task.name)))
+        for task in Path("/proc/self/task").iterdir()
+    }
+    assert allowed == {frozenset(os.sched_getaffinity(0))}

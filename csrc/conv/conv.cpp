@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "conv/windows.h"
+#include "threads/claim.h"
 
 namespace pycompress {
 namespace {
@@ -13,8 +14,11 @@ constexpr int64_t kTableEntries =
 constexpr int64_t kGatherBytes = 48 * 1024;  // of copied windows: they stay in L1 or L2
 constexpr int64_t kSumBytes = 128 * 1024;    // of float sums that wait for their activation
 constexpr int64_t kBlockRows = 512;
-constexpr double kTaskOps = 1e6;         // about 3 us of the fast int8 kernels
-constexpr double kFloatTaskOps = 2.5e5;  // and of the float ones
+// Operations of a task that is worth another thread: 1 to 3 us.
+constexpr double kTaskOps = 5e5;
+constexpr double kFloatTaskOps = 1.5e5;
+constexpr double kDepthwiseTaskOps = 1e5;
+constexpr int64_t kRowsOfThread = 12;  // with fewer the products are split, not the rows
 constexpr size_t kAlign = 64;
 
 size_t aligned(int64_t bytes) {
@@ -36,6 +40,7 @@ struct ConvPlan::Block {
   const void** table;  // indirect: its pointers, from row `first`
   uint8_t* gathered;
   float* sums;  // when they go to scratch
+  bool alone;   // no other thread works on other rows
 };
 
 ConvPlan::ConvPlan(const PackedConv& conv, const Placement& placement)
@@ -102,7 +107,10 @@ bool ConvPlan::sequential(const ConvRun& run) const {
   const double ops = 2.0 * static_cast<double>(place_.pixels()) *
                      static_cast<double>(conv_->filters) *
                      static_cast<double>(conv_->group_channels * place_.window.taps());
-  return ops < 2 * (conv_->is_float ? kFloatTaskOps : kTaskOps);
+  const double task = path_ == ConvPath::depthwise ? kDepthwiseTaskOps
+                      : conv_->is_float            ? kFloatTaskOps
+                                                   : kTaskOps;
+  return ops < 2 * task;
 }
 
 void ConvPlan::run(const ConvRun& run) const {
@@ -124,6 +132,7 @@ void ConvPlan::gemm_rows(const ConvRun& run, const Block& block, ThreadPool* poo
   uint8_t* y = run.sums_in_scratch
                    ? reinterpret_cast<uint8_t*>(block.sums)
                    : static_cast<uint8_t*>(run.y) + block.first * conv_->filters * out_bytes;
+  if (!block.alone && !run.sums_in_scratch) claim(y, block.rows * conv_->filters * out_bytes);
   const auto* x = static_cast<const uint8_t*>(run.x);
   const WindowSource source{place_, x, conv_->channels() * element};
   for (int64_t g = 0; g < conv_->groups; ++g) {
@@ -166,16 +175,22 @@ void ConvPlan::run_gemm(const ConvRun& run) const {
   const int threads = alone ? 1 : run.pool->size();
   const size_t slice = scratch_bytes(1, run.sums_in_scratch);
   const bool one_piece = path_ != ConvPath::gathered && run.finish == nullptr;
-  // Row by row in blocks; when these are fewer than the threads, the gemm splits within one.
+  // Row by row in blocks, as many for each thread; when these are fewer than the threads, the gemm
+  // splits within one.
   const auto run_rows = [&](int64_t first, int64_t rows, const void** table) {
-    const int64_t step = one_piece ? rows : block_rows(run.finish != nullptr);
-    const int64_t blocks = (rows + step - 1) / step;
+    int64_t step = one_piece ? rows : block_rows(run.finish != nullptr);
+    if (!one_piece && rows >= kRowsOfThread * threads) {
+      const int64_t even = ceil_div(rows, round_up(ceil_div(rows, step), threads));
+      step = std::min(step, table == nullptr ? even : round_up(even, mr_));
+    }
+    const int64_t blocks = ceil_div(rows, step);
     const bool within = one_piece || blocks < threads;
     const auto work = [&](int64_t index, int worker) {
       uint8_t* scratch = run.scratch + static_cast<size_t>(worker) * slice;
       Block block;
       block.first = first + index * step;
       block.rows = std::min(step, rows - index * step);
+      block.alone = within || alone;
       block.table = table == nullptr ? nullptr : table + index * step * place_.window.taps();
       block.sums = reinterpret_cast<float*>(scratch);
       block.gathered =

@@ -3,11 +3,14 @@
 #include <cstring>
 
 #include "conv/conv.h"
+#include "threads/claim.h"
 
 namespace pycompress {
 namespace {
 
 constexpr int64_t kTaskLines = 8;  // worth a task of their own
+// Of the most lines that a thread would have to those that it should: beyond it lines are cut.
+constexpr double kUneven = 1.2;
 constexpr int64_t kMaxRows = 4 * kDepthwiseSteps;
 constexpr int64_t kStackBytes = 128 * 1024;  // of the input rows that lines in one call read
 
@@ -74,6 +77,7 @@ void ConvPlan::run_depthwise(const ConvRun& run) const {
   auto* call = conv_->is_float ? kernels.f32 : run.x_signed ? kernels.s8 : kernels.u8;
   const auto sums_bytes = (static_cast<size_t>(place_.out[2] * channels) * 4 + 63) / 64 * 64;
 
+  const bool alone = sequential(run);
   // How many lines of a plane may go into one call: their windows are a step of image rows apart.
   const bool stacks = kernels.stacks && !conv_->is_float && !conv_->flat && run.finish == nullptr &&
                       w.kernel[0] == 1 && w.dilation[1] == 1;
@@ -81,7 +85,8 @@ void ConvPlan::run_depthwise(const ConvRun& run) const {
   const int64_t most = std::min(kStackBytes / std::max<int64_t>(1, row_bytes),
                                 (kMaxRows - w.kernel[1]) / w.stride[1]);
   const int64_t stack = stacks ? std::max<int64_t>(2, most / 2 * 2) : 1;
-  const auto line = [&](int64_t index, int64_t together, int worker) {
+  // Pixels from..to - 1 of a line, or of `together` lines all of them.
+  const auto line = [&](int64_t index, int64_t together, int64_t from, int64_t to, int worker) {
     const PixelCursor cursor(place_, index * place_.out[2]);
     const void* rows[kMaxRows];
     int64_t shift[kMaxRows];
@@ -107,16 +112,18 @@ void ConvPlan::run_depthwise(const ConvRun& run) const {
     args.kernel = conv_->flat ? 1 : w.kernel[2];
     args.dilation = conv_->flat ? 1 : w.dilation[2];
     args.stride = w.stride[2];
-    args.first = -place_.pad[2];
+    args.first = from * w.stride[2] - place_.pad[2];
     args.width = place_.in[2];
     args.padding = run.persistent;
-    args.pixels = place_.out[2];
+    args.pixels = to - from;
     args.channels = channels;
     args.w = conv_->depthwise.data();
-    args.row = index * place_.out[2];
+    args.row = index * place_.out[2] + from;
     args.y = run.sums_in_scratch ? scratch + static_cast<size_t>(worker) * sums_bytes
                                  : static_cast<uint8_t*>(run.y) + args.row * channels * out_bytes;
     args.ldy = channels;
+    if (!alone && !run.sums_in_scratch)
+      claim(args.y, together * (to - from) * channels * out_bytes);
     args.epilogue = &epilogue;
     call(args);
     if (run.finish != nullptr) {
@@ -124,20 +131,38 @@ void ConvPlan::run_depthwise(const ConvRun& run) const {
     }
   };
   // Lines begin..end - 1, as many together as lie in one plane.
+  const int64_t width = place_.out[2];
   const auto run_lines = [&](int64_t begin, int64_t end, int worker) {
     for (int64_t i = begin; i < end;) {
       const int64_t together = std::min({stack, end - i, place_.out[1] - i % place_.out[1]});
-      line(i, together, worker);
+      line(i, together, 0, width, worker);
       i += together;
     }
   };
-  if (sequential(run)) {
+  const auto run_pixels = [&](int64_t begin, int64_t end, int worker) {
+    for (int64_t at = begin; at < end;) {
+      const int64_t index = at / width;
+      const int64_t to = std::min(width, end - index * width);
+      line(index, 1, at % width, to, worker);
+      at = index * width + to;
+    }
+  };
+  if (alone) {
     run_lines(0, lines, 0);
     return;
   }
   // Several lines a task: a hand-over costs as much as a short line, and lines in one call share
   // what they read.
   const int64_t threads = run.pool->size();
+  if (static_cast<double>(ceil_div(lines, threads) * threads) >
+      kUneven * static_cast<double>(lines)) {
+    const int64_t pixels = lines * width;
+    const int64_t parts = std::min(pixels, threads);
+    parallel_for(run.pool, parts, [&](int64_t part, int worker) {
+      run_pixels(pixels * part / parts, pixels * (part + 1) / parts, worker);
+    });
+    return;
+  }
   const int64_t tasks =
       std::min(lines, threads * std::clamp<int64_t>(lines / threads / kTaskLines, 1, 8));
   parallel_for(run.pool, tasks, [&](int64_t task, int worker) {

@@ -156,7 +156,7 @@ void ConvHandOver::run(const ConvLayer& layer, const ConvInput& x, const void* r
   started.run.finish = &finish;
   layer.plan.run(started.run);
   const DynamicScale found = scale_of_range(finish.range().low, finish.range().high);
-  parallel_ranges(pool, values, 0.5, [&](int64_t begin, int64_t end) {
+  parallel_ranges(pool, values, 0.5, Written(to.q, values), [&](int64_t begin, int64_t end) {
     conv.set->quantize->to_u8(sums + begin, end - begin, &found.scale, &found.zero, 0,
                               to.q + begin);
   });

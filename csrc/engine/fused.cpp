@@ -300,7 +300,7 @@ DynamicScale dynamic_scale(const KernelSet& set, ThreadPool* pool, const float* 
 DynamicScale quantize_dynamic(const KernelSet& set, ThreadPool* pool, const float* x, int64_t n,
                               uint8_t* q) {
   const DynamicScale result = dynamic_scale(set, pool, x, n);
-  parallel_ranges(pool, n, 0.5, [&](int64_t begin, int64_t end) {
+  parallel_ranges(pool, n, 0.5, Written(q, n), [&](int64_t begin, int64_t end) {
     set.quantize->to_u8(x + begin, end - begin, &result.scale, &result.zero, 0, q + begin);
   });
   return result;
@@ -308,17 +308,18 @@ DynamicScale quantize_dynamic(const KernelSet& set, ThreadPool* pool, const floa
 
 void quantize_rows(const KernelSet& set, ThreadPool* pool, const float* x, int64_t rows, int64_t k,
                    uint8_t* q, float* scale, int32_t* zero) {
-  parallel_ranges(pool, rows, 1.0 * static_cast<double>(k), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      float low;
-      float high;
-      set.quantize->range(x + r * k, k, &low, &high);
-      const DynamicScale found = scale_of_range(low, high);
-      scale[r] = found.scale;
-      zero[r] = found.zero;
-      set.quantize->to_u8(x + r * k, k, &found.scale, &found.zero, 0, q + r * k);
-    }
-  });
+  parallel_ranges(pool, rows, 1.0 * static_cast<double>(k), Written(q, rows * k),
+                  [&](int64_t begin, int64_t end) {
+                    for (int64_t r = begin; r < end; ++r) {
+                      float low;
+                      float high;
+                      set.quantize->range(x + r * k, k, &low, &high);
+                      const DynamicScale found = scale_of_range(low, high);
+                      scale[r] = found.scale;
+                      zero[r] = found.zero;
+                      set.quantize->to_u8(x + r * k, k, &found.scale, &found.zero, 0, q + r * k);
+                    }
+                  });
 }
 
 }  // namespace pycompress

@@ -1,8 +1,5 @@
 #include "engine/registry.h"
 
-#include <string_view>
-#include <unordered_map>
-
 #include "engine/ops/ops.h"
 
 namespace pycompress {
@@ -165,13 +162,10 @@ constexpr OpEntry kOps[] = {
 }  // namespace
 
 const OpEntry* find_op(const std::string& name) {
-  static const auto known = [] {
-    std::unordered_map<std::string_view, const OpEntry*> all;
-    for (const OpEntry& entry : kOps) all.emplace(entry.name, &entry);
-    return all;
-  }();
-  const auto found = known.find(name);
-  return found == known.end() ? nullptr : found->second;
+  for (const OpEntry& entry : kOps) {
+    if (name == entry.name) return &entry;
+  }
+  return nullptr;
 }
 
 std::vector<std::string> op_names() {

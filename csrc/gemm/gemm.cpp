@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "threads/claim.h"
+
 namespace pycompress {
 namespace {
 
@@ -24,9 +26,11 @@ bool one_stream(const PackedB& b, int64_t m) {
   return m == 1 && !b.is_float && b.panels.size() > kStays && b.panel_bytes < kShortPanel;
 }
 
-// Multiply-adds below which a task is not worth another thread: about 10 us of the fast kernels.
-constexpr int64_t kTaskMacs = 2'000'000;
-constexpr int64_t kFloatTaskMacs = 500'000;
+// Multiply-adds below which a task is not worth another thread: about 2 us of the fast kernels, as
+// a thread that looks for work begins with it after 0.2 to 0.6 us.
+constexpr int64_t kTaskMacs = 400'000;
+constexpr int64_t kFloatTaskMacs = 100'000;
+constexpr int64_t kSumTaskBytes = 500'000;
 
 // With as many rows for each thread it does not matter that each reads all of B.
 constexpr int64_t kRowsOfThread = 12;
@@ -205,6 +209,18 @@ void run_range(const Job& job, int64_t first, int64_t last, int64_t first_group,
   job.strip(args);
 }
 
+void claim_result(const Job& job, int64_t first, int64_t last, int64_t first_group,
+                  int64_t last_group) {
+  const int64_t element = bytes_of(job.epilogue.out);
+  const int64_t width = job.width * job.kernel.nr;
+  const int64_t column = first_group * width;
+  const int64_t bytes = (std::min(job.b.n, last_group * width) - column) * element;
+  const int64_t rows = std::min(last - first, kMostClaimed / std::max<int64_t>(1, bytes) + 1);
+  char* row = job.c + (first * job.ldc + column) * element;
+  if (job.ldc == job.b.n && bytes == job.b.n * element) return claim(row, rows * bytes);
+  for (int64_t r = 0; r < rows; ++r, row += job.ldc * element) claim(row, bytes);
+}
+
 // Rows in parts that stay in cache, and columns split further when that leaves threads without
 // work. In blocks of rows and groups of panels.
 struct Split {
@@ -251,7 +267,7 @@ void sum_rows(const Job& job, int32_t* sums, ThreadPool* pool) {
   const MatrixA& a = job.a;
   const int64_t bytes = job.m * job.taps * job.b.k;
   parallel_for(
-      bytes < kTaskMacs ? nullptr : pool, ceil_div(job.m, kChunk), [&](int64_t chunk, int) {
+      bytes < kSumTaskBytes ? nullptr : pool, ceil_div(job.m, kChunk), [&](int64_t chunk, int) {
         const int64_t end = std::min(job.m, (chunk + 1) * kChunk);
         for (int64_t m = chunk * kChunk; m < end; ++m) {
           int32_t total = 0;
@@ -347,9 +363,10 @@ void gemm(const MatrixA& a, const PackedB& b, int64_t m, const Epilogue& epilogu
                [&](int64_t task, int) {
                  const int64_t block = task / columns * s.block_step;
                  const int64_t group = task % columns * s.group_step;
-                 run_range(job, block * job.height,
-                           std::min(m, (block + s.block_step) * job.height), group,
-                           std::min(job.groups, group + s.group_step));
+                 const int64_t last = std::min(m, (block + s.block_step) * job.height);
+                 const int64_t last_group = std::min(job.groups, group + s.group_step);
+                 if (s.parallel) claim_result(job, block * job.height, last, group, last_group);
+                 run_range(job, block * job.height, last, group, last_group);
                });
 }
 

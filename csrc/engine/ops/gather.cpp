@@ -58,7 +58,8 @@ class Gather final : public Op {
     const int64_t count = indices.elements();
     const auto* src = data.as<uint8_t>();
     auto* dst = run.output(0).as<uint8_t>();
-    parallel_ranges(run.pool(), outer * count, 0.25 * static_cast<double>(bytes) + 4.0,
+    // The rows of a large table come from memory.
+    parallel_ranges(run.pool(), outer * count, static_cast<double>(bytes) + 16.0, run.output(0),
                     [&](int64_t begin, int64_t end) {
                       for (int64_t i = begin; i < end; ++i) {
                         const int64_t row =

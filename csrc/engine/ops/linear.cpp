@@ -180,11 +180,19 @@ class Linear final : public Op {
       return;
     }
     const int64_t element = packed_.is_float ? 4 : 1;
-    parallel_for(run.pool(), blocks, [&](int64_t block, int worker) {
-      const int64_t first = block * state.block;
-      const int64_t rows = std::min(state.block, state.rows - first);
+    // As many blocks for each thread.
+    const int64_t step =
+        threads == 1 ? state.block : ceil_div(state.rows, round_up(blocks, threads));
+    parallel_for(run.pool(), ceil_div(state.rows, step), [&](int64_t block, int worker) {
+      const int64_t first = block * step;
+      const int64_t rows = std::min(step, state.rows - first);
       MatrixA part = a;
       part.data = static_cast<const uint8_t*>(a.data) + first * k_ * element;
+      if (threads > 1) {
+        const int64_t row_bytes =
+            n_ * (y_by_row_ ? 1 : static_cast<int64_t>(dtype_size(layer_.y_dtype)));
+        claim(y.as<uint8_t>() + first * row_bytes, rows * row_bytes);
+      }
       Epilogue end = epilogue;
       if (end.residual != nullptr)
         end.residual = static_cast<const float*>(end.residual) + first * n_;

@@ -8,7 +8,6 @@ import numpy as np
 
 from pycompress.graph.ir import Node, Value, in_halves
 from pycompress.graph.pattern import Match, Rule
-from pycompress.graph.survey import survey
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
@@ -33,8 +32,7 @@ RULES = (Rule("Cast of a bfloat16 constant -> constant", ("Cast", "DATA"), _repl
 
 def restore(edit: Edit) -> None:
     """Give nodes outside of the preset formats such constants back as Cast."""
-    nodes = edit.nodes()
-    for node in nodes if survey(nodes).foreign else ():
+    for node in edit.nodes():
         if node.is_preset() and node.op != "activation":
             continue
         constants = [v for v in node.inputs if v is not None and v.const is not None]
