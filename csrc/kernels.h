@@ -222,13 +222,14 @@ struct Bf16Kernel {
 // where there is nothing. With group 4 the channels of a block are in lane order, and so are init,
 // scale and bias (padded to whole blocks): position p holds channel depthwise_channel(block, p).
 // That is where interleaving bytes within 16-byte lanes puts them. float32: weights are
-// [kernel][row_count][channels rounded up to 16], init, scale and bias in plain order.
+// [kernel][row_count][w_step], init, scale and bias in plain order; where lo is 0 and hi 255 units,
+// u8 may be stored, too, round_half_even(v / unit), NaN as 0, with the largest end of a `range`.
 struct DepthwiseArgs {
   const void* const* rows;  // column 0 of each row
   const int64_t* shift;
   int64_t row_count;
-  // More than one where the kernels say `stacks`: line i reads its windows from rows[i * step] on
-  // (shift likewise), and its pixels follow those of line i - 1 in the result.
+  // More than one where the kernels say `stacks`, and in float32: line i reads its windows from
+  // rows[i * step] on (shift likewise), and its pixels follow those of line i - 1 in the result.
   int64_t lines, step;
   int64_t kernel, dilation, stride;
   int64_t first, width;
@@ -239,6 +240,9 @@ struct DepthwiseArgs {
   void* y;
   int64_t ldy;  // elements from one pixel to the next
   const Epilogue* epilogue;
+  int64_t w_step;          // float32: all channels, rounded up to 16; `channels` may be some
+  float unit = 1.0f;       // float32: of u8 results
+  float* range = nullptr;  // float32: if given, widened to the smallest and largest v but for NaN
 };
 
 constexpr int64_t kDepthwiseSteps = 64;

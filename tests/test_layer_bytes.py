@@ -13,7 +13,7 @@ RNG = np.random.default_rng(29)
 ENDS = {np.uint8: (0, 255), np.int8: (-128, 127)}
 PLAIN = np.float32(0.07)
 DIVIDED = (PLAIN.view(np.int32) & ~0xFFFF | 3).astype(np.int32).view(np.float32)
-"""Scales by which two products divide, and by which they may not: quantize_divide.inc.h."""
+"""Scales by which two products divide, and by which they may not: divide.inc.h."""
 
 # height, width, channels, kernel, strides: the ways of depthwise kernels, and a gemm
 CASES = [

@@ -79,6 +79,17 @@ class RowFinish {
   ~RowFinish() = default;
 };
 
+// Computes a depthwise convolution's input as it goes, so that it need never lie in memory as a
+// whole: channels first.. of neighbouring pixels, to `to`. Called by many threads at once.
+class ConvSource {
+ public:
+  virtual void give(int64_t pixel, int64_t pixels, int64_t channel, int64_t channels,
+                    float* to) const = 0;
+
+ protected:
+  ~ConvSource() = default;
+};
+
 struct ConvRun {
   const void* x = nullptr;  // NHWC
   bool x_signed = false;
@@ -94,6 +105,12 @@ struct ConvRun {
   uint8_t* persistent =
       nullptr;  // persistent_bytes(); zeros at first, then left alone between runs
   ThreadPool* pool = nullptr;
+  // Depthwise in float32 alone. With `range` it is widened to the smallest and largest value of the
+  // result, NaN apart, and the result may be u8 in units of `unit` (DepthwiseArgs).
+  float* range = nullptr;
+  float unit = 1.0f;
+  const ConvSource* source = nullptr;  // where given, in place of x; no `finish` then
+  uint8_t* source_scratch = nullptr;   // source_scratch_bytes(threads)
 };
 
 class ConvPlan {
@@ -107,13 +124,27 @@ class ConvPlan {
   size_t persistent_bytes() const;
   void run(const ConvRun& run) const;
 
+  // One gemm on the pixels as they lie.
+  bool plain() const { return path_ == ConvPath::plain; }
+  // Whether a run may have a source.
+  bool takes_source() const;
+  size_t source_scratch_bytes(int threads) const;
+
  private:
   struct Block;
+  // Channels and lines of a depthwise convolution that are computed together from a source.
+  struct Parts {
+    int64_t count, channels;
+    int64_t lines, rows;  // of the output; of the input, that are kept for them
+  };
+  Parts source_parts(int threads) const;
+  DepthwiseArgs depthwise_args(const ConvRun& run, const Epilogue& epilogue) const;
   void choose_bands();
   const PackedB& panels(int64_t group) const;
   bool sequential(const ConvRun& run) const;
   int64_t block_rows(bool finishing) const;
   void run_depthwise(const ConvRun& run) const;
+  void run_from_source(const ConvRun& run) const;
   void run_banded(const ConvRun& run) const;
   BandLayout bands(bool finishing) const;
   size_t banded_scratch(int threads, bool sums_in_scratch) const;

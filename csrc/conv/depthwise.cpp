@@ -1,6 +1,8 @@
 // The depthwise path: one call of the kernel per output row, no tables.
 #include <algorithm>
 #include <cstring>
+#include <limits>
+#include <mutex>
 
 #include "conv/conv.h"
 #include "threads/claim.h"
@@ -56,6 +58,27 @@ const T* in_lane_order(const DepthwiseKernels& kernels, const T* values, int64_t
 
 }  // namespace
 
+// What all calls of a run have in common; `epilogue` in the order of lanes.
+DepthwiseArgs ConvPlan::depthwise_args(const ConvRun& run, const Epilogue& epilogue) const {
+  const Window& w = place_.window;
+  DepthwiseArgs args;
+  args.kernel = conv_->flat ? 1 : w.kernel[2];
+  args.dilation = conv_->flat ? 1 : w.dilation[2];
+  args.stride = w.stride[2];
+  args.step = w.stride[1];
+  args.first = -place_.pad[2];
+  args.width = place_.in[2];
+  args.padding = run.persistent;
+  args.pixels = place_.out[2];
+  args.channels = conv_->filters;
+  args.w = conv_->depthwise.data();
+  args.ldy = conv_->filters;
+  args.epilogue = &epilogue;
+  args.w_step = (conv_->filters + 15) / 16 * 16;
+  args.unit = run.unit;
+  return args;
+}
+
 void ConvPlan::run_depthwise(const ConvRun& run) const {
   const DepthwiseKernels& kernels = *conv_->set->depthwise;
   const Window& w = place_.window;
@@ -63,6 +86,7 @@ void ConvPlan::run_depthwise(const ConvRun& run) const {
   const auto element = static_cast<int64_t>(conv_->element_size());
   const int64_t pixel_bytes = channels * element;
   std::memset(run.persistent, conv_->is_float ? 0 : run.x_zero, static_cast<size_t>(pixel_bytes));
+  if (run.source != nullptr) return run_from_source(run);
 
   Epilogue epilogue = *run.epilogue;
   uint8_t* scratch = run.scratch;
@@ -79,12 +103,15 @@ void ConvPlan::run_depthwise(const ConvRun& run) const {
 
   const bool alone = sequential(run);
   // How many lines of a plane may go into one call: their windows are a step of image rows apart.
-  const bool stacks = kernels.stacks && !conv_->is_float && !conv_->flat && run.finish == nullptr &&
-                      w.kernel[0] == 1 && w.dilation[1] == 1;
+  const bool may_stack =
+      conv_->is_float ? !run.sums_in_scratch : kernels.stacks && run.finish == nullptr;
+  const bool stacks = may_stack && !conv_->flat && w.kernel[0] == 1 && w.dilation[1] == 1;
   const int64_t row_bytes = place_.in[2] * pixel_bytes * w.stride[1];
   const int64_t most = std::min(kStackBytes / std::max<int64_t>(1, row_bytes),
                                 (kMaxRows - w.kernel[1]) / w.stride[1]);
   const int64_t stack = stacks ? std::max<int64_t>(2, most / 2 * 2) : 1;
+  const DepthwiseArgs all = depthwise_args(run, epilogue);
+  std::mutex mutex;  // of the range
   // Pixels from..to - 1 of a line, or of `together` lines all of them.
   const auto line = [&](int64_t index, int64_t together, int64_t from, int64_t to, int worker) {
     const PixelCursor cursor(place_, index * place_.out[2]);
@@ -103,31 +130,29 @@ void ConvPlan::run_depthwise(const ConvRun& run) const {
         shift[count] = k * w.dilation[2];
       }
     }
-    DepthwiseArgs args;
+    DepthwiseArgs args = all;
+    float range[2] = {std::numeric_limits<float>::infinity(),
+                      -std::numeric_limits<float>::infinity()};
     args.rows = rows;
     args.shift = shift;
     args.row_count = count - (together - 1) * w.stride[1];
     args.lines = together;
-    args.step = w.stride[1];
-    args.kernel = conv_->flat ? 1 : w.kernel[2];
-    args.dilation = conv_->flat ? 1 : w.dilation[2];
-    args.stride = w.stride[2];
-    args.first = from * w.stride[2] - place_.pad[2];
-    args.width = place_.in[2];
-    args.padding = run.persistent;
+    args.first += from * w.stride[2];
     args.pixels = to - from;
-    args.channels = channels;
-    args.w = conv_->depthwise.data();
     args.row = index * place_.out[2] + from;
     args.y = run.sums_in_scratch ? scratch + static_cast<size_t>(worker) * sums_bytes
                                  : static_cast<uint8_t*>(run.y) + args.row * channels * out_bytes;
-    args.ldy = channels;
     if (!alone && !run.sums_in_scratch)
       claim(args.y, together * (to - from) * channels * out_bytes);
-    args.epilogue = &epilogue;
+    if (run.range != nullptr) args.range = range;
     call(args);
     if (run.finish != nullptr) {
-      run.finish->finish(static_cast<float*>(args.y), args.row, args.pixels);
+      run.finish->finish(static_cast<float*>(args.y), args.row, together * args.pixels);
+    }
+    if (run.range != nullptr) {
+      const std::lock_guard<std::mutex> lock(mutex);
+      run.range[0] = std::min(run.range[0], range[0]);
+      run.range[1] = std::max(run.range[1], range[1]);
     }
   };
   // Lines begin..end - 1, as many together as lie in one plane.

@@ -57,6 +57,17 @@ class RangeFinish final : public RowFinish {
   mutable Range range_;
 };
 
+// Quantizes float32 values of a known range.
+void hand_over(const KernelSet& set, ThreadPool* pool, const float* values, int64_t n,
+               const Range& range, const HandedOver& to) {
+  const DynamicScale found = scale_of_range(range.low, range.high);
+  parallel_ranges(pool, n, 0.5, Written(to.q, n), [&](int64_t begin, int64_t end) {
+    set.quantize->to_u8(values + begin, end - begin, &found.scale, &found.zero, 0, to.q + begin);
+  });
+  *to.scale = found.scale;
+  *to.zero = found.zero;
+}
+
 bool same(const DynamicScale& a, const DynamicScale& b) {
   return a.scale == b.scale && a.zero == b.zero;
 }
@@ -79,6 +90,13 @@ ConvHandOver::Span ConvHandOver::Span::inside(const Placement& place, int axis) 
 ConvHandOver::ConvHandOver(const ConvLayer& layer, bool keeps) : keeps_(keeps) {
   const Activation& f = layer.layer.activation;
   const bool clamp = f.clamps() && std::isfinite(f.lo()) && std::isfinite(f.hi());
+  ranged_ =
+      layer.layer.mode == LayerMode::f32 && layer.conv.path == ConvPath::depthwise && f.clamps();
+  if (ranged_) {
+    guesses_ = clamp && !keeps && !layer.layer.has_residual && f.lo() == 0.0f && f.hi() > 0.0f;
+    if (guesses_) guess_ = scale_of_range(f.lo(), f.hi());
+    return;
+  }
   if (keeps || !clamp || layer.layer.mode == LayerMode::f32 || layer.layer.has_residual) return;
   guess_ = scale_of_range(f.lo(), f.hi());
   for (const float b : layer.layer.bias) bias_.push_back(in_units_of(guess_.scale, b));
@@ -115,14 +133,14 @@ size_t ConvHandOver::scratch_bytes(const ConvLayer& layer, int threads) const {
   const int64_t values = layer.plan.placement().pixels() * filters;
   size_t bytes = layer.scratch_bytes(threads);
   if (!keeps_) bytes += aligned(values * 4);
-  if (guesses_) bytes += aligned(filters * 4) + probe_.scratch_bytes(threads, false);
+  if (guesses_ && !ranged_) bytes += aligned(filters * 4) + probe_.scratch_bytes(threads, false);
   return bytes;
 }
 
 size_t ConvHandOver::persistent_bytes(const ConvLayer& layer) const {
   const auto own = static_cast<int64_t>(layer.plan.persistent_bytes());
-  return guesses_ ? aligned(own) + aligned(sizeof(int32_t)) + probe_.persistent_bytes()
-                  : static_cast<size_t>(own);
+  if (!guesses_) return static_cast<size_t>(own);
+  return aligned(own) + aligned(sizeof(int32_t)) + (ranged_ ? 0 : probe_.persistent_bytes());
 }
 
 void ConvHandOver::run(const ConvLayer& layer, const ConvInput& x, const void* residual,
@@ -131,13 +149,14 @@ void ConvHandOver::run(const ConvLayer& layer, const ConvInput& x, const void* r
   const PackedConv& conv = layer.conv;
   const int64_t values = layer.plan.placement().pixels() * conv.filters;
   float* const sums = keeps_ ? to.y : floats(scratch, values);
-  float* const unit_scale = guesses_ ? floats(scratch, conv.filters) : nullptr;
+  float* const unit_scale = guesses_ && !ranged_ ? floats(scratch, conv.filters) : nullptr;
   ConvLayer::Started started = layer.start(x, residual, scratch, pool);
   started.run.persistent = persistent;
 
+  auto* const wait = reinterpret_cast<int32_t*>(
+      persistent + aligned(static_cast<int64_t>(layer.plan.persistent_bytes())));
+  if (ranged_) return run_ranged(layer, started.run, started.epilogue, sums, to, wait);
   if (guesses_) {
-    auto* wait = reinterpret_cast<int32_t*>(
-        persistent + aligned(static_cast<int64_t>(layer.plan.persistent_bytes())));
     if (*wait == 0) {
       if (guess_holds(layer, started, to.q, sums, unit_scale, reinterpret_cast<uint8_t*>(wait))) {
         *to.scale = guess_.scale;
@@ -155,13 +174,40 @@ void ConvHandOver::run(const ConvLayer& layer, const ConvInput& x, const void* r
   started.run.y = sums;
   started.run.finish = &finish;
   layer.plan.run(started.run);
-  const DynamicScale found = scale_of_range(finish.range().low, finish.range().high);
-  parallel_ranges(pool, values, 0.5, Written(to.q, values), [&](int64_t begin, int64_t end) {
-    conv.set->quantize->to_u8(sums + begin, end - begin, &found.scale, &found.zero, 0,
-                              to.q + begin);
-  });
-  *to.scale = found.scale;
-  *to.zero = found.zero;
+  hand_over(*conv.set, pool, sums, values, finish.range(), to);
+}
+
+// Of a depthwise convolution in float32.
+void ConvHandOver::run_ranged(const ConvLayer& layer, ConvRun run, const Epilogue& epilogue,
+                              float* sums, const HandedOver& to, int32_t* wait) const {
+  Range range;
+  float ends[2];
+  const auto compute = [&](const Epilogue& with, void* y) {
+    ends[0] = range.low;
+    ends[1] = range.high;
+    run.epilogue = &with;
+    run.y = y;
+    run.range = ends;
+    layer.plan.run(run);
+  };
+  if (guesses_ && *wait == 0) {
+    Epilogue bytes = epilogue;
+    bytes.out = Out::u8;
+    run.unit = guess_.scale;
+    compute(bytes, to.q);
+    if (ends[1] == layer.layer.activation.hi()) {
+      *to.scale = guess_.scale;
+      *to.zero = guess_.zero;
+      return;
+    }
+    *wait = kRunsWithoutGuess;
+  } else if (guesses_) {
+    --*wait;
+  }
+  compute(epilogue, sums);
+  range = {ends[0], ends[1]};
+  hand_over(*layer.conv.set, run.pool, sums, layer.plan.placement().pixels() * layer.conv.filters,
+            range, to);
 }
 
 bool ConvHandOver::guess_holds(const ConvLayer& layer, const ConvLayer::Started& started,

@@ -7,6 +7,8 @@
 //                the u8 straight from the integer sums, as a layer of fixed scales does; it holds
 //                where a few pixels that reached an end, computed again in float32, have that
 //                range. Else all is computed again in general, and the next runs guess no more.
+//   depthwise    in float32: the kernel has the range as it stores. Where a clamp from 0 bounds it,
+//                the first run quantizes what it would have stored, too.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -35,12 +37,15 @@ class ConvHandOver {
 
  private:
   void place_probe(const ConvLayer& layer);
+  void run_ranged(const ConvLayer& layer, ConvRun run, const Epilogue& epilogue, float* sums,
+                  const HandedOver& to, int32_t* wait) const;
   // Runs with the guess into q; sums: room for the probe.
   bool guess_holds(const ConvLayer& layer, const ConvLayer::Started& started, uint8_t* q,
                    float* sums, float* unit_scale, uint8_t* persistent) const;
 
   bool keeps_ = false;
   bool guesses_ = false;
+  bool ranged_ = false;  // the kernel takes the range
   DynamicScale guess_;
   std::vector<float> bias_;  // in units of the guess
   // A few neighbouring pixels of the result (in some layers a whole row) whose windows lie inside

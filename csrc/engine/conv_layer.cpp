@@ -68,6 +68,8 @@ ConvLayer::Started ConvLayer::start(const ConvInput& x, const void* residual, ui
   run.x = x.x.data;
   run.x_signed = x.x.dtype == DType::s8;
   run.x_slack = x.x.slack;
+  run.source = x.source;
+  run.source_scratch = x.source_scratch;
   run.x_zero = layer.mode == LayerMode::integer ? layer.x_zero : 0;
   run.scratch = scratch;
   run.pool = pool;

@@ -13,6 +13,8 @@ namespace pycompress {
 struct ConvInput {
   const Tensor& x;
   const DynamicScale* handed = nullptr;
+  const ConvSource* source = nullptr;  // computes x, which then has no data
+  uint8_t* source_scratch = nullptr;
 };
 
 // One convolution layer: its parts live as long as the caller says.

@@ -122,6 +122,18 @@ class RunContext {
   const OpState* state_ = nullptr;
 };
 
+class Op;
+
+// An operator whose only output is read by one other alone, which is asked to compute it along the
+// way: run() then finds its inputs from number `at` on, and its own in front of them, without the
+// output.
+struct Preceding {
+  const Op& op;
+  std::unique_ptr<OpState>& state;  // to be taken
+  int at = 0;
+  int threads = 1;
+};
+
 class Op {
  public:
   virtual ~Op() = default;
@@ -129,6 +141,8 @@ class Op {
   // if it has any.
   virtual std::unique_ptr<OpState> plan(PlanContext& plan) const = 0;
   virtual void run(const RunContext& run) const = 0;
+  // Whether it took over what gives its input 0; state: its own. *scratch grows by what that takes.
+  virtual bool take_over(const Preceding&, OpState*, size_t*) const { return false; }
 };
 
 // Runs body(begin, end) over pieces of [0, n), in threads when n * cost is worth it. cost: work per

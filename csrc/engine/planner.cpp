@@ -44,6 +44,7 @@ class Planner {
   std::shared_ptr<Plan> make() {
     for (size_t i = 0; i < stretch_.last; ++i) infer(program_.nodes()[i].get(), i);
     drop_unneeded();
+    take_over();
     share_storage();
     place();
     return plan_;
@@ -193,6 +194,36 @@ class Planner {
     }
     std::reverse(kept.begin(), kept.end());
     pending_ = std::move(kept);
+  }
+
+  // Lets operators compute their first inputs along the way, where nobody else reads these.
+  void take_over() {
+    std::vector<int> readers(values_.size(), 0);
+    std::vector<size_t> giver(values_.size(), pending_.size());
+    for (size_t t = 0; t < pending_.size(); ++t) {
+      for (const int id : pending_[t].step.inputs) {
+        if (id >= 0) ++readers[at(id)];
+      }
+      if (pending_[t].step.outputs.size() == 1) giver[at(pending_[t].step.outputs[0])] = t;
+    }
+    for (const int id : stretch_.outputs) ++readers[at(id)];
+    for (Pending& pending : pending_) {
+      std::vector<int>& inputs = pending.step.inputs;
+      if (inputs.empty() || inputs[0] < 0 || readers[at(inputs[0])] != 1) continue;
+      const size_t from = giver[at(inputs[0])];
+      if (from == pending_.size()) continue;
+      Step& before = pending_[from].step;
+      const Preceding preceding{*before.node->op, before.state, static_cast<int>(inputs.size()),
+                                plan_->pool_ == nullptr ? 1 : plan_->pool_->size()};
+      if (!pending.step.node->op->take_over(preceding, pending.step.state.get(),
+                                            &pending.scratch_bytes))
+        continue;
+      before.node = nullptr;
+      inputs[0] = -1;
+      inputs.insert(inputs.end(), before.inputs.begin(), before.inputs.end());
+    }
+    const auto taken = [](const Pending& pending) { return pending.step.node == nullptr; };
+    pending_.erase(std::remove_if(pending_.begin(), pending_.end(), taken), pending_.end());
   }
 
   int add_storage(const Storage& storage) {

@@ -62,6 +62,10 @@ int64_t even_part(int64_t total, int64_t largest) {
 struct Job {
   Job(const MatrixA& matrix, const PackedB& packed, int64_t rows, const Epilogue& ends, void* out,
       int64_t ld)
+      : Job(matrix, packed, rows, ends, out, ld, 0, packed.n) {}
+  // Columns first.. alone; out is where these go.
+  Job(const MatrixA& matrix, const PackedB& packed, int64_t rows, const Epilogue& ends, void* out,
+      int64_t ld, int64_t first, int64_t columns)
       : a(matrix),
         b(packed),
         kernel(kernel_of(*packed.set, packed.is_float)),
@@ -73,7 +77,9 @@ struct Job {
         flip(!b.is_float && kernel.widen == nullptr && a.is_signed != kernel.a_signed),
         strip(flip ? kernel.strip_flip : kernel.strip),
         taps(a.tap_count == 0 ? b.taps : a.tap_count),
-        panels(ceil_div(b.n, kernel.nr)) {
+        first_panel(first / kernel.nr),
+        panels(ceil_div(columns, kernel.nr)),
+        end(first + columns) {
     const bool fixed = a.table != nullptr && !a.fitted;  // a table of the kernel's own height
     const TileShape shape = fixed ? kernel.shapes[0] : cheapest(kernel, m, panels);
     height = fixed ? kernel.mr : even_part(m, shape.rows);
@@ -93,7 +99,8 @@ struct Job {
   bool flip;
   void (*strip)(const StripArgs& args);
   int64_t taps;
-  int64_t panels;
+  int64_t first_panel, panels;
+  int64_t end;             // of the columns
   int64_t height, width;   // rows and panels of a tile
   int64_t blocks, groups;  // of rows, of panels
 };
@@ -180,7 +187,8 @@ class Rows {
 void run_range(const Job& job, int64_t first, int64_t last, int64_t first_group,
                int64_t last_group) {
   const Rows rows(job, first, last);
-  const int64_t panel = first_group * job.width;
+  const int64_t panel = job.first_panel + first_group * job.width;
+  const int64_t last_panel = job.first_panel + last_group * job.width;
   const int64_t count = last - first;
   StripArgs args;
   args.rows = rows.table;
@@ -192,7 +200,7 @@ void run_range(const Job& job, int64_t first, int64_t last, int64_t first_group,
   args.row = first;
   args.row_count = count;
   args.col = panel * job.kernel.nr;
-  args.col_count = std::min(job.b.n, last_group * job.width * job.kernel.nr) - args.col;
+  args.col_count = std::min(job.end, last_panel * job.kernel.nr) - args.col;
   args.height = static_cast<int32_t>(job.height);
   args.short_height = args.height;
   args.tall_rows = count;
@@ -203,7 +211,8 @@ void run_range(const Job& job, int64_t first, int64_t last, int64_t first_group,
     args.tall_rows = (count - blocks * args.short_height) * args.height;
   }
   args.panels = static_cast<int32_t>(job.width);
-  args.c = job.c + (first * job.ldc + args.col) * bytes_of(job.epilogue.out);
+  const int64_t column = first_group * job.width * job.kernel.nr;  // of the result
+  args.c = job.c + (first * job.ldc + column) * bytes_of(job.epilogue.out);
   args.ldc = job.ldc;
   args.epilogue = &job.epilogue;
   job.strip(args);
@@ -368,6 +377,17 @@ void gemm(const MatrixA& a, const PackedB& b, int64_t m, const Epilogue& epilogu
                  if (s.parallel) claim_result(job, block * job.height, last, group, last_group);
                  run_range(job, block * job.height, last, group, last_group);
                });
+}
+
+void gemm_columns(const MatrixA& a, const PackedB& b, int64_t m, int64_t first, int64_t columns,
+                  const Epilogue& epilogue, void* c, int64_t ldc) {
+  if (m <= 0 || columns <= 0) return;
+  const Job job(a, b, m, epilogue, c, ldc, first, columns);
+  const Split s = split(job, 1);
+  for (int64_t block = 0; block < job.blocks; block += s.block_step) {
+    run_range(job, block * job.height, std::min(m, (block + s.block_step) * job.height), 0,
+              job.groups);
+  }
 }
 
 }  // namespace pycompress

@@ -105,4 +105,9 @@ int64_t fitted_height(const PackedB& b, int64_t m);
 void gemm(const MatrixA& a, const PackedB& b, int64_t m, const Epilogue& epilogue, void* c,
           int64_t ldc, ThreadPool* pool);
 
+// The same of columns first.. alone, on the calling thread: whole panels, but for the last one. c
+// is where the first of them goes. B has no zero points, and an integer gemm its init.
+void gemm_columns(const MatrixA& a, const PackedB& b, int64_t m, int64_t first, int64_t columns,
+                  const Epilogue& epilogue, void* c, int64_t ldc);
+
 }  // namespace pycompress

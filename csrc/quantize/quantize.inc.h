@@ -1,6 +1,6 @@
 // The quantize kernels of every instruction set, over the names of its simd/ header.
 //
-// Quantizing divides as ONNX says: quantize_divide.inc.h says how that is done without dividing.
+// Quantizing divides as ONNX says: divide.inc.h says how that is done without dividing.
 #include "quantize/quantize_columns.inc.h"
 
 namespace pycompress {

@@ -1,7 +1,7 @@
 // Quantizing a run by one scale, over the names of a simd/ header.
 #pragma once
 #include "quantize/alignment.inc.h"
-#include "quantize/quantize_divide.inc.h"
+#include "simd/divide.inc.h"
 #include "simd/hard_swish.inc.h"
 
 namespace pycompress {

@@ -60,7 +60,8 @@ class Profile:
     ----------
     rows : list of NodeTime
         The most expensive first. Nodes that did not run, or were computed while the run was
-        planned (shape arithmetic), do not appear.
+        planned (shape arithmetic), do not appear; neither do those that the next node computes
+        along the way (a 1x1 convolution before a depthwise one), which has their time.
     events : list of Event
         The calls of the last run, in their order.
     """

@@ -5,16 +5,25 @@
 // scale, zero point and y in u8. The second one's inputs 0, 4 and 5 are these.
 #include "engine/conv_hand_over.h"
 #include "engine/conv_layer.h"
+#include "engine/conv_source.h"
 #include "engine/ops/ops.h"
 #include "engine/ops/windows.h"
 
 namespace pycompress {
 namespace {
 
+class Conv;
+
 struct ConvState final : OpState {
   ConvPlan plan;
   LayerEpilogue ready;
   ConvHandOver hand_over;
+  // The one that computes x along the way, if there is one.
+  const Conv* before = nullptr;
+  std::unique_ptr<OpState> its_state;
+  int its_inputs = 0;         // the number of the first
+  size_t its_scratch = 0;     // where it begins,
+  size_t source_scratch = 0;  // and that of what lies between
 };
 
 class Conv final : public Op {
@@ -66,11 +75,54 @@ class Conv final : public Op {
 
   void run(const RunContext& run) const override {
     const auto& state = run.state<ConvState>();
+    if (state.before == nullptr) return run_on(run, input(run, 0), nullptr);
+    const auto& first = static_cast<const ConvState&>(*state.its_state);
+    const ConvLayer its{state.before->layer_, state.before->conv_, first.plan, first.ready};
+    const Input x = state.before->input(run, state.its_inputs);
+    const LayerSource source(its, {x.x, x.handed ? &x.scale : nullptr},
+                             run.scratch() + state.its_scratch, run.pool());
+    run_on(run, {Tensor{}, false, {}}, &source);
+  }
+
+  bool take_over(const Preceding& preceding, OpState* own, size_t* scratch) const override {
+    const auto* before = dynamic_cast<const Conv*>(&preceding.op);
+    if (before == nullptr || before->y_dynamic_) return false;
+    auto& state = static_cast<ConvState&>(*own);
+    const auto& first = static_cast<const ConvState&>(*preceding.state);
+    const ConvLayer its{before->layer_, before->conv_, first.plan, first.ready};
+    if (first.before != nullptr ||
+        !LayerSource::fits(its, {layer_, conv_, state.plan, state.ready}))
+      return false;
+    const auto aligned = [](size_t bytes) { return (bytes + 63) / 64 * 64; };
+    state.before = before;
+    state.its_inputs = preceding.at;
+    state.its_scratch = aligned(*scratch);
+    state.source_scratch = state.its_scratch + aligned(its.scratch_bytes(preceding.threads));
+    *scratch = state.source_scratch + state.plan.source_scratch_bytes(preceding.threads);
+    state.its_state = std::move(preceding.state);
+    return true;
+  }
+
+ private:
+  struct Input {
+    Tensor x;
+    bool handed;
+    DynamicScale scale;
+  };
+
+  // What run() finds from input `at` on.
+  Input input(const RunContext& run, int at) const {
+    if (!layer_.x_handed) return {run.input(at), false, {}};
+    return {
+        run.input(at), true, {*run.input(at + 4).as<float>(), *run.input(at + 5).as<int32_t>()}};
+  }
+
+  void run_on(const RunContext& run, const Input& input, const ConvSource* source) const {
+    const auto& state = run.state<ConvState>();
     const ConvLayer all{layer_, conv_, state.plan, state.ready};
-    DynamicScale handed;
-    if (layer_.x_handed) handed = {*run.input(4).as<float>(), *run.input(5).as<int32_t>()};
-    const ConvInput x{run.input(0), layer_.x_handed ? &handed : nullptr};
-    const void* residual = run.has(3) ? run.input(3).data : nullptr;
+    const ConvInput x{input.x, input.handed ? &input.scale : nullptr, source,
+                      run.scratch() + state.source_scratch};
+    const void* residual = layer_.has_residual ? run.input(3).data : nullptr;
     if (!y_dynamic_) {
       all.run(x, residual, run.output(0).data, run.scratch(), run.persistent(), run.pool());
       return;
@@ -84,7 +136,6 @@ class Conv final : public Op {
     state.hand_over.run(all, x, residual, to, run.scratch(), run.persistent(), run.pool());
   }
 
- private:
   static void check_scalar(const PlanContext& plan, int i, DType dtype, const char* what) {
     plan.need_dtype(i, dtype, what);
     if (plan.shape(i).elements() == 1) return;
