@@ -229,6 +229,9 @@ def test_resize_refusals():
         run("Resize", [x, None, ones[:3]], constants=(2,))
     with pytest.raises(ValueError, match="must be positive"):
         run("Resize", [x, None, -ones], constants=(2,))
+    for size in (1e10, 1e35):
+        with pytest.raises(ValueError, match=r"2\^40 elements|too large"):
+            run("Resize", [x, None, np.full_like(ones, size)], constants=(2,))
 
 
 TRANSPOSED = [

@@ -19,7 +19,7 @@ struct PackedBf16Weights {
   std::vector<float> bias;  // [N], or empty
 };
 
-PackedBf16Weights pack_weights(const py::array& w, py::handle bias, const std::string& isa) {
+PackedBf16Weights pack_bf16_weights(const py::array& w, py::handle bias, const std::string& isa) {
   if (w.ndim() != 2)
     throw py::value_error("pack_bf16: w has shape " + shape_of(w) + ", wanted [K, N]");
   if (type_of(w) != Type::f32)
@@ -40,7 +40,7 @@ PackedBf16Weights pack_weights(const py::array& w, py::handle bias, const std::s
   return packed;
 }
 
-py::array product(const py::array& a, const PackedBf16Weights& w, py::handle out) {
+py::array bf16_product(const py::array& a, const PackedBf16Weights& w, py::handle out) {
   const char* function = "gemm_bf16";
   const PackedBf16& b = w.panels;
   const Matrix in = need_float_matrix(function, a, b.k, b.n);
@@ -122,9 +122,9 @@ void bind_bf16(py::module_& module) {
         return "PackedBf16(shape=(" + std::to_string(w.panels.k) + ", " +
                std::to_string(w.panels.n) + "), isa='" + w.panels.kernel->name + "')";
       });
-  module.def("pack_bf16", &pack_weights, py::arg("w"), py::arg("bias") = py::none(),
+  module.def("pack_bf16", &pack_bf16_weights, py::arg("w"), py::arg("bias") = py::none(),
              py::arg("isa") = "");
-  module.def("gemm_bf16", &product, py::arg("a"), py::arg("packed"), py::arg("out"));
+  module.def("gemm_bf16", &bf16_product, py::arg("a"), py::arg("packed"), py::arg("out"));
   py::class_<PackedBf16Convolution>(module, "PackedBf16Convolution",
                                     "bfloat16 filters [O, I, k...] in the panels of one kernel.")
       .def_property_readonly(

@@ -19,5 +19,6 @@ void bind_onnx_graph(pybind11::module_& module);
 void bind_pointwise(pybind11::module_& module);
 void bind_program(pybind11::module_& module);
 void bind_quantize(pybind11::module_& module);
+void bind_survey(pybind11::module_& module);
 
 }  // namespace pycompress

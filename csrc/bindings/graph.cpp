@@ -49,6 +49,11 @@ GraphTypes::GraphTypes(const py::type& node, const py::type& value)
       producer(value, "producer") {}
 
 std::vector<PyObject*> GraphTypes::items(PyObject* list) {
+  const Span all = span(list);
+  return {all.first, all.last};
+}
+
+GraphTypes::Span GraphTypes::span(PyObject* list) {
   if (list == nullptr || !(PyList_Check(list) || PyTuple_Check(list))) {
     throw py::type_error(std::string("a list is wanted, found ") +
                          (list == nullptr ? "nothing" : Py_TYPE(list)->tp_name));
@@ -197,29 +202,6 @@ class GraphWalks : public GraphTypes {
     shape.set(out, found.ptr());
     if (untyped) dtype.set(out, type);
     return true;
-  }
-
-  // The element types (or None) of what the nodes make and of the constants that they read, each
-  // once.
-  py::list dtypes(const py::list& nodes) const {
-    std::vector<PyObject*> seen;
-    py::list found;
-    const auto note = [&](PyObject* type) {
-      if (std::find(seen.begin(), seen.end(), type) != seen.end()) return;
-      seen.push_back(type);
-      found.append(py::handle(type));
-    };
-    for (PyObject* node : items(nodes.ptr())) {
-      for (PyObject* value : items(node, outputs)) note(dtype.get(need(value, value_type)));
-      for (PyObject* value : items(node, inputs)) {
-        if (value == Py_None) continue;
-        PyObject* content = constant.get(need(value, value_type));
-        if (py::isinstance<py::array>(content)) {
-          note(py::reinterpret_borrow<py::array>(content).dtype().ptr());
-        }
-      }
-    }
-    return found;
   }
 
   // Adds the names of nodes and of the values that they read and make.
@@ -379,7 +361,6 @@ void bind_graph(py::module_& module) {
       .def("readers", &GraphWalks::readers, py::arg("nodes"), py::arg("as_dicts"))
       .def("order", &GraphWalks::order, py::arg("nodes"), py::arg("roots"))
       .def("names", &GraphWalks::names, py::arg("nodes"), py::arg("taken"))
-      .def("dtypes", &GraphWalks::dtypes, py::arg("nodes"))
       .def("surroundings", &GraphWalks::surroundings, py::arg("node"), py::arg("members"),
            py::arg("others"))
       .def("settle", &GraphWalks::settle, py::arg("node"), py::arg("shapes"), py::arg("rules"),

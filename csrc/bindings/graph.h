@@ -37,7 +37,7 @@ class GraphTypes {
   // borrowed from the graph.
   template <typename Found>
   void each_read(PyObject* node, const Found& found) const {
-    for (PyObject* value : items(node, inputs)) {
+    for (PyObject* value : span(inputs.get(need(node, node_type)))) {
       if (value != Py_None) found(need(value, value_type));
     }
     if (nested.get(node) == Py_True) {
@@ -49,6 +49,14 @@ class GraphTypes {
   std::vector<PyObject*> items(PyObject* node, const SlotOf& slot) const {
     return items(slot.get(need(node, node_type)));
   }
+  // The same, where nothing changes the list meanwhile.
+  struct Span {
+    PyObject** first;
+    PyObject** last;
+    PyObject** begin() const { return first; }
+    PyObject** end() const { return last; }
+  };
+  static Span span(PyObject* list);
   // The object itself; throws TypeError unless it is of the type.
   static PyObject* need(PyObject* object, const pybind11::type& type);
 

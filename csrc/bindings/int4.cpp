@@ -17,9 +17,9 @@ struct PackedInt4Weights {
   std::vector<float> bias;  // [N], or empty
 };
 
-PackedInt4Weights pack_weights(const py::array& data, const py::array& scale, py::handle zero_point,
-                               int64_t k, int64_t n, int64_t block, py::handle bias,
-                               const std::string& isa) {
+PackedInt4Weights pack_int4_weights(const py::array& data, const py::array& scale,
+                                    py::handle zero_point, int64_t k, int64_t n, int64_t block,
+                                    py::handle bias, const std::string& isa) {
   if (!is_int4_block(block))
     throw py::value_error("pack_int4: block is " + std::to_string(block) +
                           ", wanted 32, 64 or 128");
@@ -48,7 +48,7 @@ PackedInt4Weights pack_weights(const py::array& data, const py::array& scale, py
   return packed;
 }
 
-py::array product(const py::array& a, const PackedInt4Weights& w, py::handle out) {
+py::array int4_product(const py::array& a, const PackedInt4Weights& w, py::handle out) {
   const char* function = "gemm_int4";
   const PackedInt4& b = w.panels;
   const Matrix in = need_float_matrix(function, a, b.k, b.n);
@@ -81,10 +81,10 @@ void bind_int4(py::module_& module) {
                std::to_string(w.panels.n) + "), block=" + std::to_string(w.panels.block) +
                ", isa='" + w.panels.set->name + "')";
       });
-  module.def("pack_int4", &pack_weights, py::arg("data"), py::arg("scale"), py::arg("zero_point"),
-             py::arg("k"), py::arg("n"), py::arg("block"), py::arg("bias") = py::none(),
-             py::arg("isa") = "");
-  module.def("gemm_int4", &product, py::arg("a"), py::arg("packed"), py::arg("out"));
+  module.def("pack_int4", &pack_int4_weights, py::arg("data"), py::arg("scale"),
+             py::arg("zero_point"), py::arg("k"), py::arg("n"), py::arg("block"),
+             py::arg("bias") = py::none(), py::arg("isa") = "");
+  module.def("gemm_int4", &int4_product, py::arg("a"), py::arg("packed"), py::arg("out"));
   module.def(
       "int4_tile",
       [](const std::string& isa) {

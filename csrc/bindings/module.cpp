@@ -18,4 +18,5 @@ PYBIND11_MODULE(_core, module) {
   pycompress::bind_pointwise(module);
   pycompress::bind_program(module);
   pycompress::bind_quantize(module);
+  pycompress::bind_survey(module);
 }

@@ -152,7 +152,10 @@ float as_float(uint64_t bits) {
 // Numbers of a packed or a single field, in the type T that is read off their 64 bits.
 template <typename T, typename Append>
 void each_number(const uint8_t* file, const Field& field, Wire wire, const Append& append) {
-  if (field.wire == wire) return append(field.value);
+  if (field.wire == wire) {
+    append(field.value);
+    return;
+  }
   Cursor cursor(file, field.begin, field.end);
   while (!cursor.done()) {
     append(wire == Wire::kVarint ? cursor.varint() : cursor.fixed(sizeof(T)));
@@ -168,6 +171,13 @@ T number(uint64_t bits) {
 
 template <typename T>
 py::object array(const uint8_t* file, const std::vector<Field>& fields, Wire wire) {
+  const bool packed = fields.size() == 1 && fields[0].wire == Wire::kBytes;
+  if (packed && wire != Wire::kVarint && (fields[0].end - fields[0].begin) % sizeof(T) == 0) {
+    const size_t size = fields[0].end - fields[0].begin;
+    py::array_t<T> whole(static_cast<py::ssize_t>(size / sizeof(T)));
+    std::memcpy(whole.mutable_data(), file + fields[0].begin, size);
+    return std::move(whole);
+  }
   std::vector<T> values;
   for (const Field& field : fields) {
     if (field.wire == Wire::kBytes) {

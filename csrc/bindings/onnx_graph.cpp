@@ -11,6 +11,7 @@
 
 #include "bindings/families.h"
 #include "bindings/graph.h"
+#include "bindings/onnx_fields.h"
 #include "bindings/tensors.h"
 
 namespace pycompress {
@@ -19,42 +20,6 @@ namespace {
 namespace py = pybind11;
 
 constexpr int64_t kLargestDim = int64_t{1} << 40;
-
-namespace fields {
-// The places of fields in the tuples of readers/onnx/messages.py.
-enum NodeField {
-  kInputs,
-  kOutputs,
-  kNodeName,
-  kOp,
-  kAttributes,
-  kDomain,
-  kMetadata,
-};
-enum TensorField { kDims, kDataType, kTensorName = 6, kRawData, kDataLocation = 11 };
-enum AttributeField {
-  kName,
-  kF,
-  kI,
-  kS,
-  kT,
-  kG,
-  kFloats,
-  kInts,
-  kStrings,
-  kType,
-};
-// AttributeProto.AttributeType
-enum AttributeType {
-  kFloat = 1,
-  kInt = 2,
-  kString = 3,
-  kFloatList = 6,
-  kIntList = 7,
-  kTexts = 8,
-  kTensor = 4
-};
-}  // namespace fields
 
 PyObject* field(PyObject* message, py::ssize_t at) {
   if (!PyTuple_Check(message) || PyTuple_GET_SIZE(message) <= at) {
@@ -195,17 +160,32 @@ class GraphReader : public GraphTypes {
     PyObject* location = field(tensor, fields::kDataLocation);
     const bool here = location == Py_None || PyLong_AsLong(location) == 0;
     PyObject* type = code == Py_None ? nullptr : look_up(dtypes_, code);
-    if (type == nullptr || span == Py_None || !here) return false;
+    if (type == nullptr || !here) return false;
     std::vector<py::ssize_t> dims;
     for (PyObject* dim : items(field(tensor, fields::kDims))) {
       dims.push_back(PyLong_AsSsize_t(dim));
     }
-    const py::object array =
-        view_of(file, PyLong_AsSsize_t(field(span, 0)), PyLong_AsSsize_t(field(span, 1)),
-                py::reinterpret_borrow<py::dtype>(type), dims);
+    const auto wanted = py::reinterpret_borrow<py::dtype>(type);
+    const py::object array = span == Py_None
+                                 ? shaped(numbers(tensor), wanted, dims)
+                                 : view_of(file, PyLong_AsSsize_t(field(span, 0)),
+                                           PyLong_AsSsize_t(field(span, 1)), wanted, dims);
     if (array.is_none()) return false;
     keep(title, make_value(title, type, array.attr("shape").ptr(), array.ptr()), local, taken);
     return true;
+  }
+
+  // The one field of numbers that a tensor has; null where it has none, or several.
+  static PyObject* numbers(PyObject* tensor) {
+    PyObject* found = nullptr;
+    for (const auto at : {fields::kFloatData, fields::kInt32Data, fields::kInt64Data,
+                          fields::kDoubleData, fields::kUint64Data}) {
+      PyObject* data = field(tensor, at);
+      if (data == Py_None) continue;
+      if (found != nullptr) return nullptr;
+      found = data;
+    }
+    return found;
   }
 
   static bool is_new(PyObject* title, const py::dict& local, const py::set& taken) {

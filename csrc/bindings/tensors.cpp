@@ -142,4 +142,17 @@ py::object view_of(const py::array& file, py::ssize_t begin, py::ssize_t end,
   return std::move(made);
 }
 
+py::object shaped(PyObject* numbers, const py::dtype& type, const std::vector<py::ssize_t>& dims) {
+  if (numbers == nullptr || !py::isinstance<py::array>(numbers)) return py::none();
+  auto array = py::reinterpret_borrow<py::array>(numbers);
+  if (array.dtype().ptr() != type.ptr() && !array.dtype().equal(type)) return py::none();
+  py::ssize_t count = 1;
+  for (const py::ssize_t dim : dims) {
+    if (dim < 0 || (dim > 0 && count > array.size() / dim)) return py::none();
+    count *= dim;
+  }
+  if (count != array.size()) return py::none();
+  return array.reshape(dims);
+}
+
 }  // namespace pycompress

@@ -23,5 +23,8 @@ Attrs attrs_of(const pybind11::dict& attrs, const std::string& title);
 pybind11::object view_of(const pybind11::array& file, pybind11::ssize_t begin,
                          pybind11::ssize_t end, const pybind11::dtype& dtype,
                          const std::vector<pybind11::ssize_t>& shape);
+// Numbers (an array, or null) in this shape; None where they are of another type or number.
+pybind11::object shaped(PyObject* numbers, const pybind11::dtype& type,
+                        const std::vector<pybind11::ssize_t>& dims);
 
 }  // namespace pycompress

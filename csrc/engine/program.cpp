@@ -127,6 +127,8 @@ void Program::finish(const std::vector<int>& outputs) {
   for (int id : outputs) {
     if (id < 0 || id >= static_cast<int>(values_.size()))
       fail("output " + str(id) + " is not a value");
+    if (values_[static_cast<size_t>(id)].is_hollow())
+      fail("output " + str(id) + " is a constant without content");
     ++values_[static_cast<size_t>(id)].readers;
   }
   outputs_ = outputs;

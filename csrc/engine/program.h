@@ -24,6 +24,11 @@ struct ProgramValue {
   int readers = 0;              // nodes that still need a constant's bytes
   std::string name;             // inputs
   bool by_value = false;        // inputs: the values decide shapes
+
+  // A constant whose bytes are released, or never came as others have packed them.
+  bool is_hollow() const {
+    return kind == Kind::constant && tensor.data == nullptr && tensor.elements() > 0;
+  }
 };
 
 // What a node took while it was timed; the last call stands beside the sum of all.

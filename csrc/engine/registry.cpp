@@ -1,5 +1,8 @@
 #include "engine/registry.h"
 
+#include <string_view>
+#include <unordered_map>
+
 #include "engine/ops/ops.h"
 
 namespace pycompress {
@@ -162,10 +165,13 @@ constexpr OpEntry kOps[] = {
 }  // namespace
 
 const OpEntry* find_op(const std::string& name) {
-  for (const OpEntry& entry : kOps) {
-    if (name == entry.name) return &entry;
-  }
-  return nullptr;
+  static const auto known = [] {
+    std::unordered_map<std::string_view, const OpEntry*> all;
+    for (const OpEntry& entry : kOps) all.emplace(entry.name, &entry);
+    return all;
+  }();
+  const auto found = known.find(name);
+  return found == known.end() ? nullptr : found->second;
 }
 
 std::vector<std::string> op_names() {

@@ -227,6 +227,7 @@ def _suffix(shape: Shape, channels: int, repeat: int) -> Layout | None:
         if dim != 1:
             axes.insert(0, axis)
         if size == channels:
+            axes = axes or [axis]  # of one channel
             return Layout(tuple(axes), tuple(int(shape[a] or 0) for a in axes))
         if size > channels:
             return None

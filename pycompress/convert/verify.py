@@ -344,8 +344,8 @@ def _of_pairs(graph: Graph, made: Graph, ranges: Mapping[str, Range]) -> Iterato
     found: dict[str, tuple[float, float]] = {}
     for node in made.nodes:
         source = node.input(0) if node.is_op("QuantizeLinear") else None
-        if source is None or source.name not in known:
-            continue
+        if source is None or source.name not in known or node.output.name in known:
+            continue  # a pair that the model had is as it was
         if source.name not in ranges:
             yield f"value '{source.name}' is in integers, and its range is unknown"
             continue

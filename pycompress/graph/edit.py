@@ -11,12 +11,13 @@ import numpy as np
 
 from pycompress.graph.ir import WALKS, Graph, Node, Quantized, Value
 from pycompress.graph.names import Names
-from pycompress.graph.shapes import Shapes, infer_shapes
+from pycompress.graph.shapes import infer_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pycompress.graph.ir import Constant
+    from pycompress.graph.shapes import Shapes
 
 
 class Edit:
@@ -42,7 +43,9 @@ class Edit:
         self.added: list[Node] = []
         self.refused: dict[Node, str] = {}
         self.version = 0
-        self._shapes: tuple[int, Shapes] | None = None
+        self._shapes = graph.known if graph.known and graph.known.are_of(graph) else None
+        graph.known = None
+        self._stale: set[Node] = set()  # what `_shapes` has to look at again
         self.members = dict.fromkeys(graph.nodes)
         self._is_ordered = False
         self._readers: dict[Value, dict[Node, None]] = WALKS.readers(graph.nodes, as_dicts=True)
@@ -75,9 +78,12 @@ class Edit:
 
     def shapes(self) -> Shapes:
         """Return the shapes of the graph as it was when its nodes were last written back."""
-        if self._shapes is None or self._shapes[0] != self.version:
-            self._shapes = self.version, infer_shapes(self.graph, again=True)
-        return self._shapes[1]
+        if self._shapes is None:
+            self._shapes = infer_shapes(self.graph, again=True)
+        else:
+            self._shapes.keep_up(self.graph, self._stale, self.readers)
+        self._stale.difference_update(self.graph.nodes)
+        return self._shapes
 
     def is_output(self, value: Value) -> bool:
         """Tell whether a value is an output of this graph."""
@@ -114,6 +120,7 @@ class Edit:
         self.members[node] = None
         self._register(node)
         self.added.append(node)
+        self._stale.add(node)
         return node
 
     def supersede(
@@ -137,6 +144,7 @@ class Edit:
         node.inputs = inputs
         self._reread(node, before)
         self.added.append(node)
+        self._stale.add(node)
 
     def replace(self, old: Value, new: Value) -> None:
         """Let everything that reads `old` read `new`, and drop what that leaves unread.
@@ -152,6 +160,7 @@ class Edit:
                 _replace_inside(sub, old, new)
             self._reread(node, before, keep=True)
             self.added.append(node)
+            self._stale.add(node)
         producer = self.producer(old)
         if self.is_output(old):
             if self.owns(new.producer) and not self.is_output(new):
@@ -175,7 +184,9 @@ class Edit:
         producer = self.producer(value)
         value.const, value.producer = data, None
         value.shape = data.shape
-        self.added += self.readers(value)
+        readers = self.readers(value)
+        self.added += readers
+        self._stale.update(readers)
         if producer is not None and not any(
             self._alive(v) for v in producer.outputs if v is not value
         ):

@@ -12,6 +12,8 @@ from pycompress import _core
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from pycompress.graph.shapes import Shapes
+
 PRESET = "pycompress"
 """Domain of the nodes in a preset format (`formats.py`); the empty domain is standard ONNX."""
 
@@ -179,6 +181,8 @@ class Graph:
         Version of the standard operators that the nodes are written in.
     opsets : dict
         Versions of other domains.
+    known : Shapes or None
+        What a reader worked out about shapes; the first `Edit` takes it over.
     """
 
     name: str
@@ -189,6 +193,7 @@ class Graph:
     opsets: dict[str, int] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     doc: str = ""
+    known: Shapes | None = field(default=None, repr=False)
 
     def copy(self) -> Graph:
         """Return a graph of new nodes and values; the arrays of constants are shared."""
@@ -261,6 +266,9 @@ class Graph:
 
 WALKS = _core.GraphWalks(Node, Value)
 """What every pass needs, natively: who reads what, and an order to run in."""
+
+SURVEYOR = _core.GraphSurvey(Node, Value)
+"""See `survey.survey`."""
 
 
 def _candidates(stem: str) -> Iterator[str]:

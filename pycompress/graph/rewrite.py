@@ -10,6 +10,7 @@ from pycompress.graph.edit import Edit, edit_everywhere
 from pycompress.graph.rules import FORMAT_STAGES, UNIFYING_RULES, halves, quantized
 from pycompress.graph.rules.qoperator import expand_concats
 from pycompress.graph.shapes import infer_shapes
+from pycompress.graph.survey import survey
 from pycompress.graph.types import infer_types
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def _rewrite(graph: Graph) -> tuple[dict[Node, str], list[Edit]]:
         refused.update(edit.refused)
 
     edits = edit_everywhere(graph, _unify, change)
-    infer_shapes(graph, again=True)
+    if not survey(graph.nodes).sized:
+        infer_shapes(graph, again=True)
     return refused, edits
 
 

@@ -15,10 +15,12 @@ from pycompress.graph import shape_rules, size_rules, types
 from pycompress.graph.ir import WALKS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from pycompress.graph.ir import Dim, Graph, Node, Shape, Value
 
 _LARGEST_CONTENT = 16  # more than any tensor has axes
-_MADE_UP = "unk__"  # how names begin that ONNX shape inference gives to sizes it knows nothing of
+MADE_UP = "unk__"  # how names begin that ONNX shape inference gives to sizes it knows nothing of
 
 
 class Shapes:
@@ -38,6 +40,7 @@ class Shapes:
         self._given: set[Dim] = set()  # sizes of the inputs, whatever they are called
         self._settled: dict[Shape, bool] = {}  # models repeat their shapes
         self._made_up = 0
+        self._nodes: list[Node] = []
 
     def shape(self, value: Value | None) -> Shape | None:
         """Return a value's shape; names stand for sizes that are not fixed."""
@@ -67,11 +70,42 @@ class Shapes:
 
     def end(self, graph: Graph) -> None:
         """Let outputs keep what they declare, with the numbers that were found where they don't."""
+        self._nodes = graph.nodes
         for value in graph.outputs:
             declared = self._declared[value]
             if declared is not None:
                 found = self._shapes.get(value, declared)
                 value.shape = _filled(declared, found)
+
+    def are_of(self, graph: Graph) -> bool:
+        """Tell whether the graph's list of nodes is still the one that was gone through."""
+        return self._nodes is graph.nodes
+
+    def keep_up(
+        self, graph: Graph, changed: set[Node], readers: Callable[[Value], Iterable[Node]]
+    ) -> None:
+        """Visit nodes again that read something else by now, or more of which is known.
+
+        Parameters
+        ----------
+        graph : Graph
+            The one whose shapes these are, its nodes in an order in which they can run.
+        changed : set of Node
+            Those; what reads a result of which more is known now, too, comes to them.
+        readers : callable
+            Returns the readers of a value.
+        """
+        self._again = True
+        self._declared = {v: v.shape for v in graph.outputs}
+        for node in graph.nodes if changed else ():
+            if node not in changed:
+                continue
+            before = [(self.shape(v), self.content(v)) for v in node.outputs]
+            self.visit(node)
+            for value, known in zip(node.outputs, before, strict=True):
+                if (self.shape(value), self.content(value)) != known:
+                    changed.update(readers(value))
+        self.end(graph)
 
     def visit(self, node: Node) -> None:
         """Work out the shapes of a node's outputs, and write them into the values."""
@@ -119,7 +153,7 @@ class Shapes:
 
     def _named(self, dim: Dim) -> Dim:
         self._made_up += dim is None
-        return f"{_MADE_UP}?{self._made_up}" if dim is None else dim
+        return f"{MADE_UP}?{self._made_up}" if dim is None else dim
 
     def _is_plain(self, value: Value | None) -> bool:
         """Tell whether shape and, of integers, content is known."""
@@ -133,7 +167,7 @@ class Shapes:
     def _is_given(self, dim: Dim) -> bool:
         """Tell whether a size is a number, or follows from the inputs'."""
         return (
-            isinstance(dim, int) or dim in self._given or (dim is not None and _MADE_UP not in dim)
+            isinstance(dim, int) or dim in self._given or (dim is not None and MADE_UP not in dim)
         )
 
     def _infer(self, node: Node) -> None:

@@ -57,7 +57,7 @@ class _Absorber:
         self.tables: dict[
             Value, tuple[Form, np.ndarray]
         ] = {}  # q_table's result: the tensor it read, and the table
-        self.made: dict[tuple[Value, bytes], Value] = {}
+        self.made: dict[tuple[Value, np.dtype[Any], bytes], Value] = {}
         self.done: dict[tuple[Value, Params], Value | None] = {}
         self.nodes: list[Node] = []
         self.readers = graph.consumers()
@@ -196,17 +196,11 @@ class _Absorber:
         return next(iter(roots.values())), evaluate(node, inputs)
 
     def _table(self, form: Form, table: np.ndarray, params: Params) -> Value:
-        key = form.value, table.tobytes()
+        key = form.value, params.dtype, table.tobytes()
         if key not in self.made:
-            out = self.emit(
-                Node(
-                    "q_table",
-                    [form.value],
-                    [self.new(f"{form.value.name}_table", params)],
-                    {"table": table},
-                    NATIVE,
-                )
-            )
+            out = self.new(f"{form.value.name}_table", params)
+            attrs = {"table": table, "y_dtype": params.dtype.name}
+            self.emit(Node("q_table", [form.value], [out], attrs, NATIVE))
             out.shape = form.value.shape
             self.made[key] = out
             self.tables[out] = form, table

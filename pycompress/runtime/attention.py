@@ -173,8 +173,9 @@ def _fit(q: _Operand, k: _Operand, v: _Operand) -> bool:
         return False
     if (batch, batch) != (k_batch, v_batch) or k_heads != v_heads:
         return False
-    grouped = isinstance(heads, int) and isinstance(k_heads, int) and heads % k_heads == 0
-    return heads == k_heads or grouped
+    if heads == k_heads or not (isinstance(heads, int) and isinstance(k_heads, int)):
+        return heads == k_heads
+    return k_heads > 0 and heads % k_heads == 0
 
 
 def _parts_of(values: Sequence[Value]) -> tuple[Value, dict[str, Any]] | None:
@@ -230,9 +231,15 @@ def _masked(
         node = inner(scores)
         if node is None or node.op != "MatMul" or mask is None or mask.shape is None:
             continue
-        if len(mask.shape) <= 4 and mask.dtype == np.float32:
+        if len(mask.shape) <= 4 and mask.dtype == np.float32 and not _widens(mask, node.output):
             return node, mask
     return None, None
+
+
+def _widens(mask: Value, scores: Value) -> bool:
+    """Tell whether the scores are repeated for a mask that is larger along some axis."""
+    pairs = zip((scores.shape or ())[::-1], (mask.shape or ())[::-1], strict=False)
+    return any(size == 1 and wanted != 1 for size, wanted in pairs)
 
 
 def _is_plain(product: Node) -> bool:

@@ -67,6 +67,7 @@ class BranchStep(_Bodies):
     ) -> None:
         super().__init__(inputs, outputs, bodies)
         self.condition = condition
+        _same(len(self.bodies), 2, "branches")
         for body in self.bodies:
             _same(len(body.inputs), len(inputs), "inputs of a branch")
             _same(len(body.outputs), len(outputs), "outputs of a branch")

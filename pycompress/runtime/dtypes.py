@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pycompress.graph.ir import PRESET, WALKS, Graph, Node, Quantized, Value, in_halves
+from pycompress.graph.ir import PRESET, Graph, Node, Quantized, Value, in_halves
+from pycompress.graph.survey import survey
 from pycompress.runtime.elements import ENGINE
 from pycompress.runtime.moves import NATIVE
 
@@ -51,9 +52,10 @@ _NO_TENSOR = frozenset(
 
 def widen_halves(graph: Graph) -> Graph:
     """Return `graph` with float32 in place of float16 everywhere, inputs and outputs included."""
-    found = [*WALKS.dtypes(graph.nodes), *(v.dtype for v in graph.inputs)]
-    has_half = any(dtype == _HALF for dtype in found)
-    if not has_half and not any(_casts_to_half(n) for n in graph.nodes):
+    found = survey(graph.nodes)
+    has_half = _HALF in found.dtypes or any(v.dtype == _HALF for v in graph.inputs)
+    may_cast = found.nested or not found.ops.isdisjoint(_NAMED)
+    if not has_half and not (may_cast and any(_casts_to_half(n) for n in graph.nodes)):
         return graph
     graph = graph.copy()
     _widen(graph)
@@ -86,6 +88,8 @@ def infer(graph: Graph) -> None:
     """Fill in the element types that follow from the operators, in place; known ones stay."""
     for value in graph.outputs:
         _say_type(value)
+    if survey(graph.nodes).typed:
+        return
     for node in graph.nodes:
         for read in node.inputs:
             if read is not None and read.const is not None:
@@ -99,7 +103,7 @@ def infer(graph: Graph) -> None:
 
 def infer_new(graph: Graph) -> None:
     """Do as `infer` where passes may have left types open since, and know all of them by now."""
-    if None in WALKS.dtypes(graph.nodes):
+    if None in survey(graph.nodes).dtypes:
         infer(graph)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from pycompress.graph.ir import Graph, Node, Value
 from pycompress.graph.passes import simplify_for_session
 from pycompress.graph.rewrite import bring_to_formats
+from pycompress.graph.survey import survey
 from pycompress.runtime.absorb import absorb
 from pycompress.runtime.attention import fuse_attention
 from pycompress.runtime.bodies import alone, data_refusal, stands_alone
@@ -35,7 +36,7 @@ from pycompress.runtime.rounded import take_roundings
 from pycompress.runtime.sink import sink
 from pycompress.runtime.spectra import write_transforms
 from pycompress.runtime.steps import Executable
-from pycompress.runtime.support import refusal, refusal_when_cut
+from pycompress.runtime.support import looks_native, refusal, refusal_when_cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -56,19 +57,18 @@ def prepare(graph: Graph, float_format: str = "float32") -> Graph:
     graph = _use(take_roundings(graph), (write_products, "Einsum"))
     graph = _use(graph, (fold_gains, "Mul Add"), (sink, "Concat Resize"), (absorb, _Q))
     infer_new(graph)
-    graph = _use(graph, (fuse, "MatMul Gemm"))
-    graph = _use(graph, (part_heads, "Softmax"), (fuse_attention, "Softmax"))
-    graph = _use(graph, (find_group_norms, "InstanceNormalization"))
+    graph = _use(graph, (fuse, "MatMul Gemm"), *_ATTENTION, (find_group_norms, _NORM))
     infer_new(graph)
     return _use(to_channels_last(graph, refusal), (last, "linear conv"))
 
 
-_Q = "QuantizeLinear DequantizeLinear"
+_Q, _NORM = "QuantizeLinear DequantizeLinear", "InstanceNormalization"
+_ATTENTION = ((part_heads, "Softmax"), (fuse_attention, "Softmax"))
 
 
 def _use(graph: Graph, *passes: tuple[Callable[[Graph], Graph], str]) -> Graph:
     """Apply passes, each named beside the operators that it starts from, where such are there."""
-    ops = {node.op for node in graph.nodes}
+    ops = survey(graph.nodes).ops
     for change, starts in passes:
         if not ops.isdisjoint(starts.split()):
             graph = change(graph)
@@ -118,14 +118,16 @@ def build(
     constants: dict[Hashable, np.ndarray] = {
         v: v.array() for v in graph.outputs if v.const is not None
     }
-    steps: list[Step] = []
-    parts = partition(graph, lambda node: refusal_when_cut(node) is None)
-    for foreign, group in groupby(parts, _is_foreign):
-        if foreign:
-            nodes = [part for part in group if isinstance(part, Node)]
-            steps += _foreign_steps(nodes, graph, threads, fallbacks)
-        else:
-            steps += [_step(part, graph, fallbacks, threads, float_format) for part in group]
+    steps = _native_steps(graph, threads, float_format)
+    if steps is None:
+        steps = []
+        parts = partition(graph, lambda node: refusal_when_cut(node) is None)
+        for foreign, group in groupby(parts, _is_foreign):
+            if foreign:
+                nodes = [part for part in group if isinstance(part, Node)]
+                steps += _foreign_steps(nodes, graph, threads, fallbacks)
+            else:
+                steps += [_step(part, graph, fallbacks, threads, float_format) for part in group]
     for step in steps:  # a program has its own
         for value in step.inputs:
             if isinstance(value, Value) and value.const is not None:
@@ -135,6 +137,21 @@ def build(
         for value in node.outputs:
             value.producer = None
     return Executable(graph.inputs, graph.outputs, constants, steps)
+
+
+def _native_steps(graph: Graph, threads: int, float_format: str) -> list[Step] | None:
+    """Return the steps of a graph that is native as a whole; None where it is not, after all."""
+    if not looks_native(graph):
+        return None
+    parts = partition(graph, lambda _: True)
+    try:
+        return [
+            Builder(threads, float_format).build(part)
+            for part in parts
+            if isinstance(part, Segment)
+        ]
+    except ValueError:
+        return None  # which node it is, and what becomes of it, a closer look says
 
 
 def _is_foreign(part: Segment | Node) -> bool:

@@ -46,6 +46,11 @@ def _first(layout: Layout, node: Node, lead: Form) -> Value | None:
     )
 
 
+def _others(layout: Layout, node: Node) -> list[Value | None]:
+    """Return what a node reads besides its first input, as it is without permutation."""
+    return [None if v is None else layout.plain(v) for v in node.inputs[1:]]
+
+
 def _quantize(layout: Layout, node: Node, lead: Form) -> bool:
     x, scale = _first(layout, node, lead), node.inputs[1]
     rank = None if scale is None else layout.rank(scale)
@@ -54,7 +59,7 @@ def _quantize(layout: Layout, node: Node, lead: Form) -> bool:
     attrs = dict(node.attrs)
     if rank == 1:
         attrs["axis"] = axes_through([attrs.get("axis", 1)], lead.perm)[0]
-    layout.define(node, [x, *node.inputs[1:]], attrs, lead.perm, sticky=lead.sticky)
+    layout.define(node, [x, *_others(layout, node)], attrs, lead.perm, sticky=lead.sticky)
     return True
 
 
@@ -77,7 +82,7 @@ def _along(default: int) -> Rule:
         if x is None:
             return False
         attrs = node.attrs | {"axis": axes_through([node.attrs.get("axis", default)], lead.perm)[0]}
-        layout.define(node, [x, *node.inputs[1:]], attrs, lead.perm, sticky=lead.sticky)
+        layout.define(node, [x, *_others(layout, node)], attrs, lead.perm, sticky=lead.sticky)
         return True
 
     return rule
@@ -147,10 +152,11 @@ def _windowed(index: int, per_axis: int) -> Rule:
             return False
         if node.input(index) is None:
             count = _length(node.inputs[1])
-            axes = None if count is None else list(range(count // per_axis))
+            whole = count is not None and count % per_axis == 0
+            axes = list(range(count // per_axis)) if whole and count is not None else None
         if axes is None:
             return False
-        inputs = [x, *node.inputs[1:]]
+        inputs = [x, *_others(layout, node)]
         inputs += [None] * (index + 1 - len(inputs))
         inputs[index] = integers(axes_through(axes, lead.perm), f"{node.output.name}_axes")
         layout.define(node, inputs, dict(node.attrs), lead.perm, sticky=lead.sticky)
@@ -218,7 +224,7 @@ def _instance_norm(layout: Layout, node: Node, lead: Form) -> bool:
     if x is None or lead.perm != channels_last(rank) or not isinstance(channels, int):
         return False
     attrs = {"groups": channels, "epsilon": node.attrs.get("epsilon", 1e-5)}
-    inputs = [x, *node.inputs[1:]]
+    inputs = [x, *_others(layout, node)]
     norm = Node("group_norm", inputs, node.outputs, attrs, NATIVE, node.name)
     layout.define(norm, inputs, attrs, lead.perm, sticky=lead.sticky)
     return True

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pycompress.graph.ir import Graph, Node, Value
 from pycompress.graph.names import Names
+from pycompress.graph.survey import survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,8 +35,8 @@ def write_out(graph: Graph, refusal: Callable[[Node], str | None]) -> Graph:
         With the element types that are known filled in.
     refusal : tells why the engine cannot run a node, or None
     """
-    wanted = [n for n in graph.nodes if _has_body(n, graph.opset) and refusal(n) is not None]
-    if wanted:
+    ops = [op for op in survey(graph.nodes).ops if _has_body(op, graph.opset)]
+    if any(n.op in ops and n.domain == "" and refusal(n) is not None for n in graph.nodes):
         graph.nodes = _Writer(graph, refusal).nodes(graph.nodes, graph.opset)
     return graph
 
@@ -49,7 +50,8 @@ class _Writer:
         result: list[Node] = []
         for node in nodes:
             body = None
-            if _has_body(node, opset) and self.refusal(node) is not None:
+            is_function = node.domain == "" and _has_body(node.op, opset)
+            if is_function and self.refusal(node) is not None:
                 body = _body(node, opset)
             result += [node] if body is None else self.spliced(node, body)
         return result
@@ -113,8 +115,8 @@ def _schema(op: str, opset: int) -> Any:  # noqa: ANN401 - onnx's stubs lack hal
     return schema if schema.has_function or schema.has_context_dependent_function else None
 
 
-def _has_body(node: Node, opset: int) -> bool:
-    return node.domain == "" and node.op not in _AS_THEY_ARE and _schema(node.op, opset) is not None
+def _has_body(op: str, opset: int) -> bool:
+    return op not in _AS_THEY_ARE and _schema(op, opset) is not None
 
 
 def _body(node: Node, opset: int) -> Graph | None:

@@ -36,6 +36,8 @@ def hand_over(graph: Graph, *, float_format: str = "float32") -> Graph:
     clamps at both ends: it may round its sums once. Where others read what a convolution gives as
     well, they have it in float32.
     """
+    if not any("dynamic" in node.attrs for node in graph.nodes):
+        return graph
     readers = graph.consumers()
     outputs = set(graph.outputs)
     for node in graph.nodes:

@@ -139,7 +139,7 @@ class Layout:
         if rank < wanted and value.const is not None:
             value = permute.widened(value, wanted)
         elif rank == 0:
-            return value
+            return self.plain(value)
         elif rank < wanted:
             value = self._unsqueezed(self.plain(value), wanted - rank)
         return self.seen_through(value, perm)
@@ -152,8 +152,9 @@ class Layout:
         self.ranks[out] = count + (0 if rank is None else rank)
         return self.emit(Node("Unsqueeze", [value, axes], [out], name=out.name))
 
-    def _repeated(self, value: Value, times: int, rank: int) -> Value:
-        """Return `value` with each element of its last axis so many times."""
+    def _repeated(self, value: Value, times: int, of: tuple[int, int]) -> Value:
+        """Return `value`, of this rank and last size, each element of its last axis so often."""
+        rank, size = of
         stem = f"{value.name}_times{times}"
         column = Value(f"{stem}_column", value.dtype)
         wide = Value(f"{stem}_wide", value.dtype)
@@ -164,7 +165,7 @@ class Layout:
             for name, numbers in (
                 ("axis", [-1]),
                 ("shape", [*[1] * rank, times]),
-                ("target", [*[0] * (rank - 1), -1]),
+                ("target", [*[0] * (rank - 1), size * times]),
             )
         )
         self.emit(Node("Unsqueeze", [value, axis], [column], name=column.name))
@@ -224,7 +225,7 @@ class Layout:
         attrs = dict(node.attrs)
         moved, times = self.seen_through(x, perm), _filters_to_a_channel(node, weight)
         if times > 1:
-            moved = self._repeated(moved, times, rank)
+            moved = self._repeated(moved, times, (rank, attrs["group"]))
             attrs["group"] *= times
         inputs: list[Value | None] = [moved, *others]
         if node.op == "Resize":
@@ -237,7 +238,8 @@ class Layout:
         x = node.inputs[0]
         perm = node.attrs.get("perm")
         rank = None if x is None else self.rank(x)
-        if x is None or (perm is None and rank is None):
+        known = None if perm is None else len(perm)
+        if x is None or (perm is None and rank is None) or known not in {None, rank, rank or known}:
             self._plain(node)
             return
         perm = (

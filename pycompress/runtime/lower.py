@@ -12,6 +12,7 @@ from pycompress.runtime.elements import NAMES
 from pycompress.runtime.steps import Call, NativeStep
 
 if TYPE_CHECKING:
+    from pycompress.graph.ir import Constant
     from pycompress.runtime.partition import Segment
 
 _DROPPED = {
@@ -76,19 +77,27 @@ class Builder:
 
     def add(self, node: Node) -> None:
         """Add one node, its constants included."""
-        attrs = dict(node.attrs)
-        for unsaid in _DROPPED.get(node.op, ()):
+        known, op, attrs = self._ids, node.op, node.attrs.copy()
+        for unsaid in _DROPPED.get(op, ()):
             attrs.pop(unsaid, None)
         inputs = [
-            -1 if v is None else self._input(node, i, v, attrs) for i, v in enumerate(node.inputs)
+            -1
+            if v is None
+            else known[v]
+            if v.const is None
+            else self._constant_input(node, i, v, v.const, attrs)
+            for i, v in enumerate(node.inputs)
         ]
         while inputs and inputs[-1] == -1:
             inputs.pop()
-        name = node.name or node.output.name
-        op = f"{node.op}_bf16" if self._rounds(node, attrs) else node.op
-        ids = self.program.add(op, name, inputs, len(node.outputs), attrs)
-        self.calls.append(Call("add", (op, name, inputs, len(node.outputs), attrs), ids))
-        self._ids.update(zip(node.outputs, ids, strict=True))
+        outputs = node.outputs
+        name = node.name or outputs[0].name
+        if op in _CHANNEL and self._rounds(node, attrs):
+            op = f"{op}_bf16"
+        ids = self.program.add(op, name, inputs, len(outputs), attrs)
+        self.calls.append(Call("add", (op, name, inputs, len(outputs), attrs), ids))
+        for value, made in zip(outputs, ids, strict=True):
+            known[value] = made
 
     def _rounds(self, node: Node, attrs: dict[str, Any]) -> bool:
         """Tell whether a layer is one of float32 that is to be computed in bfloat16.
@@ -100,23 +109,24 @@ class Builder:
         integers = "x_scale" in attrs or (attrs.get("dynamic") and "w_scale" in attrs)
         return asked and not integers
 
-    def _input(self, node: Node, index: int, value: Value, attrs: dict[str, Any]) -> int:
-        const = value.const
+    def _constant_input(
+        self, node: Node, index: int, value: Value, const: Constant, attrs: dict[str, Any]
+    ) -> int:
         if isinstance(const, Quantized):
             if takes_integers(node, index, const):
                 attrs |= _weight_attrs(node, index, const)
                 return self._constant(value, const.data)
             return self._constant(value, const.dequantize())
-        return self._ids[value] if const is None else self._constant(value, const)
+        return self._constant(value, const)
 
     def _constant(self, value: Value, array: np.ndarray) -> int:
-        if value not in self._ids:
+        made = self._ids.get(value)
+        if made is None:
             if not array.flags.c_contiguous:
                 array = np.ascontiguousarray(array).reshape(array.shape)
-            self._ids[value] = self.program.constant(array)
-            arguments = NAMES[array.dtype], array.shape
-            self.calls.append(Call("constant", arguments, [self._ids[value]]))
-        return self._ids[value]
+            self._ids[value] = made = self.program.constant(array)
+            self.calls.append(Call("constant", (NAMES[array.dtype], array.shape), [made]))
+        return made
 
 
 def rounds_float(node: Node, float_format: str) -> bool:

@@ -19,6 +19,7 @@ import numpy as np
 
 from pycompress.graph.ir import Graph, Node, Value
 from pycompress.graph.names import Names
+from pycompress.graph.survey import survey
 from pycompress.runtime.moves import NATIVE
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def widen_narrow(graph: Graph) -> Graph:
         With the element types that are known filled in. What it holds narrow, and an operator other
         than the three reads or makes, is left to other engines as a whole.
     """
-    narrow = _narrow(graph)
+    held = survey(graph.nodes).dtypes + [v.dtype for v in graph.inputs]
+    narrow = {} if all(wide(dtype) is None for dtype in held) else _narrow(graph)
     if not narrow or not all(_can(n, narrow) for n in graph.nodes):
         return graph
     graph = graph.copy()

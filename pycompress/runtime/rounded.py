@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pycompress.graph.ir import PRESET, Graph, in_halves
+from pycompress.graph.survey import survey
 from pycompress.runtime.moves import NATIVE
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def take_roundings(graph: Graph) -> Graph:
     graph : Graph
         In preset formats, casts to bfloat16 written as `round_to` (`widen_narrow`).
     """
+    found = survey(graph.nodes)
+    if not found.foreign and found.ops.isdisjoint(("Cast", "round_to")):
+        return graph
     for node in graph.nodes:
         if node.op == "Cast" and node.inputs[0] is not None and node.output.dtype == _FLOAT:
             _widen(node.inputs[0], node.output)
@@ -43,7 +47,7 @@ def take_roundings(graph: Graph) -> Graph:
         for value in node.inputs:
             if value is not None and value.const is not None:
                 _widen(value, value)
-    if any(node.op in {"Cast", "round_to"} for node in graph.nodes):  # which nobody may read now
+    if not found.ops.isdisjoint(("Cast", "round_to")):  # which nobody may read now
         graph.prune()
     return graph
 

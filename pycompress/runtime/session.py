@@ -109,8 +109,7 @@ class InferenceSession:
             msg = f"'{path}' is a plan; it has the outputs that it was saved with and no others"
             raise ValueError(msg)
         executable, about = plan.load(path, self.num_threads)
-        self._inputs = [TensorInfo.from_row(row) for row in about["inputs"]]
-        self._outputs = [TensorInfo.from_row(row) for row in about["outputs"]]
+        self._inputs, self._outputs = about["inputs"], about["outputs"]
         return executable
 
     def _build(

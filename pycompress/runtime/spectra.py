@@ -14,6 +14,7 @@ from pycompress.graph.apply import apply_rules
 from pycompress.graph.edit import edit_everywhere
 from pycompress.graph.pattern import Match, Rule
 from pycompress.graph.rules.writer import Writer
+from pycompress.graph.survey import survey
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
@@ -36,7 +37,10 @@ def write_transforms(graph: Graph) -> Graph:
 
 
 def _has_some(graph: Graph) -> bool:
-    return any(n.is_op("STFT", "DFT") or any(map(_has_some, n.subgraphs())) for n in graph.nodes)
+    found = survey(graph.nodes)
+    if not found.ops.isdisjoint(("STFT", "DFT")):
+        return True
+    return found.nested and any(_has_some(sub) for n in graph.nodes for sub in n.subgraphs())
 
 
 def _waves(samples: int, length: int, bins: int, *, inverse: bool = False) -> np.ndarray:

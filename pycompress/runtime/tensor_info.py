@@ -65,4 +65,7 @@ class TensorInfo:
     def from_row(cls, row: list[Any]) -> TensorInfo:
         """Return what `row` described."""
         name, shape, kind, dtype = row
+        if shape is not None and not isinstance(shape, list):
+            msg = f"'{name}' has no shape, but {shape!r}"
+            raise TypeError(msg)
         return cls(name, shape, kind, None if dtype is None else np.dtype(dtype))

@@ -64,6 +64,22 @@ def test_a_sum_behind_a_normalisation_gets_it_whole():
     assert found["n1"] == ("smooth", ["up"], ["down"])
 
 
+def test_one_channel_is_refused_wherever_it_goes():
+    constants = {"w": normal(1, 1, 1), "v": normal(2, 1, 1), "b": normal(3, 1)}
+    constants |= {"apart": np.array([2, 7, 1, 1]), "together": np.array([2, 7, 1])}
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["m"], "a"),
+        helper.make_node("Reshape", ["m", "apart"], ["r"]),
+        helper.make_node("Transpose", ["r"], ["t"], perm=[0, 2, 1, 3]),
+        helper.make_node("Reshape", ["t", "together"], ["s"]),
+        helper.make_node("MatMul", ["s", "v"], ["y"], "b"),
+    ]
+    inputs, outputs = [("x", FLOAT, [2, 7, 1])], [("y", [2, 7, 1])]
+    found, refused = places(model(nodes, inputs, outputs, constants))
+    assert found == {}
+    assert refused["a"] == "it has one channel"
+
+
 def two(between, out=("y", ["n", 6, 8, 8]), names=("w", "v"), **constants):
     """Two convolutions and what stands between them, from c to r."""
     weights = {"w": normal(1, 6, 3, 1, 1), "v": normal(2, 6, 6, 1, 1), **constants}

@@ -20,7 +20,7 @@ from pycompress.convert import (
 )
 from pycompress.graph import Quantized
 
-from .models import model, normal, preset, sentences, tokens
+from .models import model, normal, peer, preset, sentences, tokens
 
 REAL_GET, REAL_BIAS_OF = WeightCache.get, WeightCache.bias_of
 REAL_BIAS, REAL_AFFINE, REAL_PAIRS = apply.quantize_bias, activations.affine, apply._insert_pairs
@@ -240,3 +240,32 @@ def test_ranges_at_run_time_are_those_of_the_plan(mode, missing):
     node.attrs["dynamic"] = not missing
     with pytest.raises(ConversionError, match=f"node 'matmul' .* are not found as '{mode}'"):
         verify(graph, made, plan, {}, weights)
+
+
+@pytest.mark.parametrize("with_data", [False, True])
+def test_a_model_that_is_quantized_already_stays_as_it_was(with_data, tmp_path):
+    scales = {
+        "scale": np.float32(0.03),
+        "zero": np.uint8(7),
+        "scales": np.full(8, 0.01, np.float32),
+    }
+    weights = np.arange(-64, 64, dtype=np.int8).reshape(16, 8)
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+        helper.make_node("DequantizeLinear", ["w", "scales"], ["dw"], axis=1),
+        helper.make_node("MatMul", ["d", "dw"], ["m"]),
+        helper.make_node("QuantizeLinear", ["m", "scale", "zero"], ["p"]),
+        helper.make_node("DequantizeLinear", ["p", "scale", "zero"], ["y"]),
+    ]
+    inputs, outputs = [("x", TensorProto.FLOAT, ["n", 16])], [("y", ["n", 8])]
+    proto = model(nodes, inputs, outputs, scales | {"w": weights})
+    onnx.save(proto, tmp_path / "in.onnx")
+    feeds = [{"x": normal(seed, 5, 16)} for seed in range(4)]
+    out = tmp_path / "out.onnx"
+    pycompress.compress(tmp_path / "in.onnx", out, calibration=feeds if with_data else None)
+    for feed in feeds:
+        (wanted,) = peer(proto)(feed)
+        np.testing.assert_array_equal(peer(onnx.load(out))(feed)[0], wanted)
+        (found,) = pycompress.InferenceSession(out).run(None, feed)
+        np.testing.assert_allclose(found, wanted, atol=1e-6)

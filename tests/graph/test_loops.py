@@ -94,3 +94,20 @@ def test_a_loop_that_changes_nothing_is_none():
     _, w = loop(m, m.input("x", [2, 4]), m.weights(4, 4))
     m.output(m.node("Relu", w))
     assert "Loop" not in ops(simplified(m))
+
+
+def test_what_only_an_idle_loop_reads_is_computed():
+    m = Model()
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["c"], ["go"])],
+        "body",
+        [
+            INFO("i", INT64, []),
+            INFO("c", TensorProto.BOOL, []),
+            INFO("s", TensorProto.FLOAT, [2, 4]),
+        ],
+        [INFO("go", TensorProto.BOOL, []), INFO("s", TensorProto.FLOAT, [2, 4])],
+    )
+    x = m.node("Sigmoid", m.input("x", [2, 4]))
+    m.output(m.node("Relu", m.node("Loop", m.const(np.int64(3)), "", x, body=body)))
+    assert ops(simplified(m)) == ["Sigmoid", "Relu"]

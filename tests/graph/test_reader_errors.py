@@ -195,6 +195,17 @@ def test_missing_attribute():
     refused(nodes(helper.make_node("Concat", ["x"], ["y"])), "lacks the attribute 'axis'")
 
 
+@pytest.mark.parametrize("perm", [[0, 0], [1], [0, -1], [0, 2**40]])
+def test_no_order_of_axes(perm):
+    made = helper.make_node("Transpose", ["x"], ["y"], "turn", perm=perm)
+    refused(nodes(made), "node 'turn' (Transpose): attribute 'perm'")
+
+
+@pytest.mark.parametrize("to", [0, 27, -1])
+def test_no_element_type(to):
+    refused(nodes(helper.make_node("Cast", ["x"], ["y"], "c", to=to)), "node 'c' (Cast)", str(to))
+
+
 def test_sparse_initializers():
     model = small()
     values = numpy_helper.from_array(np.float32([1]), "s")
@@ -220,7 +231,9 @@ def external(folder, location="w.bin", **entries):
     return path
 
 
-@pytest.mark.parametrize("location", ["../w.bin", "/etc/hostname", "", ".", "a/../../w.bin"])
+@pytest.mark.parametrize(
+    "location", ["../w.bin", "/etc/hostname", "", ".", "a/../../w.bin", "x" * 999]
+)
 def test_external_data_outside_of_the_folder(tmp_path, location):
     inside = tmp_path / "inside"
     inside.mkdir()

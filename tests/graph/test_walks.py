@@ -89,12 +89,6 @@ def test_names_are_of_nodes_and_of_all_that_they_read_and_make():
     assert taken == {"mine", "x", "n0", "v0", "n1", "v1", "if", "outer", "out"}
 
 
-def test_dtypes_are_of_results_and_constants():
-    half = value("h", (1,), FLOAT, np.zeros(1, np.float16))
-    nodes = [Node("Add", [half, value("x", dtype=np.dtype(np.int8))], [value("y", dtype=None)])]
-    assert WALKS.dtypes(nodes) == [None, np.dtype(np.float16)]
-
-
 SHAPES = (
     None, (), (1,), (3,), (2, 3), (1, 3), ("n", 3), ("n", 1), ("n", "m"), ("m", 3), (None, 3), (0, 3),
 )  # fmt: skip

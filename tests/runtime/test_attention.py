@@ -314,6 +314,17 @@ def test_operands_that_broadcast_are_left():
     assert "attention" not in operators(session, feeds)
 
 
+@pytest.mark.parametrize("sizes", [(3, 1, 5, 7), (1, 2, 1, 1)])
+def test_a_mask_that_repeats_the_scores(sizes):
+    m = Model()
+    q, k, v = (m.input(name, [1, 1, rows, 4]) for name, rows in (("q", 5), ("k", 7), ("v", 7)))
+    scores = m.node("MatMul", q, m.node("Transpose", k, perm=[0, 1, 3, 2]))
+    scores = m.node("Add", scores, m.input("mask", sizes))
+    m.output(m.node("MatMul", m.node("Softmax", scores, axis=-1), v))
+    feeds = {"q": f32(1, 1, 5, 4), "k": f32(1, 1, 7, 4), "v": f32(1, 1, 7, 4), "mask": f32(*sizes)}
+    assert_close(InferenceSession(m.proto()).run(None, feeds), reference(m.proto(), feeds))
+
+
 def test_places_that_are_read_otherwise_stay():
     m = Model()
     feeds = exported(m)

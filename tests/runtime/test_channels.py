@@ -5,7 +5,7 @@ import pytest
 
 from pycompress import compress
 from pycompress.runtime import InferenceSession
-from tests.runtime.models import Model, assert_close, reference
+from tests.runtime.models import UINT8, Model, assert_close, reference
 
 
 def ran(session, feeds):
@@ -74,3 +74,48 @@ def test_several_filters_to_a_channel_in_integers(mode, tmp_path):
     (found,), (wanted,) = session.run(None, feeds), reference(m.proto(), feeds)
     assert np.abs(found - wanted).max() < 0.03 * np.abs(wanted).max()
     assert "Expand" in ran(session, feeds)
+
+
+def test_several_filters_to_a_channel_of_no_examples():
+    m = Model()
+    feeds = multiplied(m, 2, 1)
+    checked(m, {"x": feeds["x"][:0]})
+
+
+def whole(m, x):
+    """One number of all elements, which has no channels to lie anywhere."""
+    return m.node("ReduceMax", x, keepdims=0)
+
+
+def by_channel(m, x):
+    return m.node("ReduceMax", x, m.const(np.array([0, 2, 3])), keepdims=0)
+
+
+def half(m, x):
+    return m.node("Mul", x, m.const(np.float32(0.5)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda m, x: m.node("Sub", x, whole(m, x)),
+        lambda m, x: m.node("Max", m.node("Neg", x), half(m, whole(m, x)), x),
+        lambda m, x: m.node("Where", m.node("Greater", x, half(m, whole(m, x))), x, whole(m, x)),
+        lambda m, x: m.node("Clip", x, m.const(np.float32(-1)), half(m, whole(m, x))),
+        lambda m, x: m.node("Pad", x, m.const(np.array([0, 0, 1, 1] * 2)), whole(m, x)),
+        lambda m, x: m.node("PRelu", x, whole(m, x)),
+        lambda m, x: m.node("InstanceNormalization", x, by_channel(m, x), by_channel(m, x)),
+        lambda m, x: m.dequantize(m.node("QuantizeLinear", x, half(m, whole(m, x))), 0.1, 0),
+        lambda m, x: m.node("QuantizeLinear", x, by_channel(m, m.node("Abs", x)), axis=1),
+    ],
+    ids=["sub", "max", "where", "clip", "pad", "prelu", "norm", "quantize", "by_channel"],
+)
+def test_numbers_that_are_computed_of_all_pixels(make):
+    m = Model()
+    x = m.node("Conv", m.input("x", ["n", 3, 6, 5]), m.weights(4, 3, 3, 3))
+    y = make(m, x)
+    if m.nodes[-1].op_type == "QuantizeLinear":
+        m.output(y, UINT8)
+    else:
+        m.output(m.node("Conv", y, m.weights(2, 4, 1, 1)))
+    checked(m, {"x": m.rng.standard_normal((2, 3, 6, 5)).astype(np.float32)})

@@ -71,6 +71,48 @@ def test_a_function_between_quantized_tensors_is_a_table(dtype, function):
     assert {row.op for row in session.profile(feeds, repeats=1)} == {"q_table"}
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("between", ["Sigmoid", "Slice", "GlobalAveragePool", "MaxPool", "Add"])
+def test_from_one_type_of_bytes_to_the_other(dtype, between):
+    """uint8 -> int8 (or back) across an operator, and a layer that reads it."""
+    m = Model()
+    other = np.int8 if dtype is np.uint8 else np.uint8
+    z, z_other = (120, -8) if dtype is np.uint8 else (-8, 120)
+    x = m.quantized(m.input("x", ["n", 3, 6, 5]), 0.02, z, dtype)
+    if between == "Slice":
+        y = m.node("Slice", x, *(m.const(np.array([i])) for i in (1, 3, 1)))
+    elif between == "Add":
+        y = m.node("Add", x, m.quantized(x, 0.03, z_other, other))
+    else:
+        y = m.node(between, x, **({"kernel_shape": [2, 2]} if between == "MaxPool" else {}))
+    y = m.quantize(y, 0.02, z_other, other)
+    w, _ = m.integer_weights(4, 2 if between == "Slice" else 3, 1, 1)
+    m.output(y, ELEMENTS[other])
+    m.output(m.node("Conv", m.dequantize(y, 0.02, z_other, other), w))
+    feeds = {"x": m.rng.standard_normal((2, 3, 6, 5)).astype(np.float32)}
+    found, wanted = answers(m.proto(), feeds), reference(m.proto(), feeds)
+    assert_within_one(found[0], wanted[0], rate=0.1)
+    same = np.all(found[0] == wanted[0], axis=1, keepdims=True)  # at these pixels
+    np.testing.assert_allclose(found[1] * same, wanted[1] * same, rtol=1e-4, atol=1e-5)
+    assert same.mean() > 0.5
+
+
+def answers(proto, feeds):
+    return InferenceSession(proto).run(None, feeds)
+
+
+def test_one_table_of_bytes_for_two_types():
+    m = Model()
+    x = m.node("Mul", m.quantized(m.input("x", [30]), 0.02, 128), m.const(np.float32(0)))
+    m.output(m.dequantize(m.quantize(x, 0.02, 5, np.uint8), 0.02, 3, np.uint8))
+    m.output(m.quantize(x, 0.02, 5, np.uint8), UINT8)
+    m.output(m.quantize(x, 0.02, 5, np.int8), INT8)
+    feeds = {"x": m.rng.standard_normal(30).astype(np.float32)}
+    for found, wanted in zip(answers(m.proto(), feeds), reference(m.proto(), feeds), strict=True):
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_q_operator_model():
     m = Model()
     x = m.input("x", [1, 3, 9, 9])

@@ -209,6 +209,16 @@ def test_a_changed_byte_is_found(plan, share):
         InferenceSession(plan)
 
 
+@pytest.mark.parametrize("field", [16, 24])
+def test_a_changed_head_is_found(plan, field):
+    """Where the description ends, and where the data start."""
+    data = bytearray(plan.read_bytes())
+    data[field] ^= 0x40
+    plan.write_bytes(data)
+    with pytest.raises(ModelError, match=r"damaged|malformed"):
+        InferenceSession(plan)
+
+
 def test_another_format_is_refused(plan):
     data = bytearray(plan.read_bytes())
     data[8] += 1
@@ -310,9 +320,26 @@ def two_descriptions(whole):
     whole["about"]["inputs"] *= 2
 
 
+def no_content(whole):
+    """Return what others have packed, of which there is but the shape."""
+    step = whole["executable"]["steps"][0]
+    step["returned"][0] = step["calls"].index(calls(whole, "hollow_constant")[0])
+
+
+def no_row(whole):
+    whole["about"]["inputs"][0] = []
+
+
+def no_shape(whole):
+    whole["about"]["outputs"][0][1] = 3
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (no_content, "constant without content"),
+        (no_row, "malformed"),
+        (no_shape, "has no shape, but 3"),
         (no_weights, "fewer weights are stored|not those of this convolution"),
         (one_part_more, "more weights are stored"),
         (wrong_depth, "stored weights"),

@@ -228,3 +228,22 @@ def test_a_big_tensor_may_say_where_it_lies():
     feeds = {"x": m.rng.standard_normal((2, 64)).astype(np.float32)}
     found = InferenceSession(proto.SerializeToString()).run(None, feeds)
     assert_close(found, reference(proto, feeds))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        ([("Conv", {"strides": [0]})], "strides"),
+        ([("Transpose", {"perm": [0, 2, 1]}), ("Transpose", {"perm": [1, 0]})], "perm"),
+        ([("Pad", {}), ("Conv", {})], "pads"),
+    ],
+)
+def test_attributes_that_fit_nothing_are_named(nodes, said):
+    m = Model()
+    y = m.input("x", [1, 3, 5])
+    for op, attrs in nodes:
+        others = {"Conv": m.weights(1, 3, 1), "Pad": m.const(np.arange(5))}
+        y = m.node(op, y, *([others[op]] if op in others else []), **attrs)
+    m.output(y)
+    with pytest.raises(ValueError, match=said):
+        InferenceSession(m.proto()).run(None, {"x": np.ones((1, 3, 5), np.float32)})

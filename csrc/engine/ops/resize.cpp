@@ -69,6 +69,7 @@ class Resize final : public Op {
     const std::vector<int> axes = chosen_axes(x.rank());
     std::vector<double> scales(static_cast<size_t>(x.rank()), 1.0);
     const Shape y = output_shape(plan, axes, scales);
+    y.check();  // before its places are listed
     const std::vector<float> roi = floats(plan, 1, "roi");
     const bool crops = coordinates_ == "tf_crop_and_resize";
     if (crops && roi.size() != 2 * axes.size()) {
@@ -153,6 +154,11 @@ class Resize final : public Op {
     return {known->as<float>(), known->as<float>() + known->elements()};
   }
 
+  static int64_t whole(double size) {
+    if (!(size <= static_cast<double>(kMaxElements))) fail("the output is too large");
+    return static_cast<int64_t>(size);
+  }
+
   Shape output_shape(const PlanContext& plan, const std::vector<int>& axes,
                      std::vector<double>& scales) const {
     const Shape& x = plan.shape(0);
@@ -179,10 +185,7 @@ class Resize final : public Op {
       } else {
         scale = static_cast<double>(factors[i]);
         if (!(scale > 0.0)) fail("input 2 (scales) must be positive");
-        const double size = std::floor(static_cast<double>(x[axis]) * scale);
-        if (size > static_cast<double>(kMaxElements))
-          fail("input 2 (scales) makes the output too large");
-        y[axis] = static_cast<int64_t>(size);
+        y[axis] = whole(std::floor(static_cast<double>(x[axis]) * scale));
       }
     }
     if (has_sizes && policy_ != "stretch") {
@@ -193,7 +196,7 @@ class Resize final : public Op {
       }
       for (int axis : axes) {
         scales[static_cast<size_t>(axis)] = common;
-        y[axis] = static_cast<int64_t>(std::floor(common * static_cast<double>(x[axis]) + 0.5));
+        y[axis] = whole(std::floor(common * static_cast<double>(x[axis]) + 0.5));
       }
     }
     return y;

@@ -107,7 +107,7 @@ def _join(edit: Edit, shapes: Shapes, node: Node) -> None:
     before = edit.producer(node.input(0))
     if before is not None and before.is_op("Transpose") and node.op == "Transpose":
         perms = before.attrs.get("perm"), node.attrs.get("perm")
-        if perms[0] is not None and perms[1] is not None:
+        if perms[0] is not None and perms[1] is not None and len(perms[0]) == len(perms[1]):
             node.attrs["perm"] = [int(perms[0][i]) for i in perms[1]]
             edit.set_inputs(node, [before.inputs[0]])
     elif before is not None and before.is_op(*_MOVES_NOTHING) and node.op == "Reshape":

@@ -56,8 +56,8 @@ def _hoist(edit: Edit, node: Node, body: Graph, state: int) -> None:
     inside = body.inputs.pop(within)
     del body.outputs[returned]
     body.replace(inside, initial)
-    edit.set_inputs(node, [*node.inputs[:start], *node.inputs[start + 1 :]])
     final = node.outputs.pop(state)
     final.producer = None
-    edit.replace(final, initial)
+    edit.replace(final, initial)  # before the loop drops it: it may be the only one to read it
+    edit.set_inputs(node, [*node.inputs[:start], *node.inputs[start + 1 :]])
     edit.remove_if_dead(node)

@@ -82,11 +82,12 @@ def _refuse_pad(edit: Edit, match: Match) -> str | None:
 def _all_pads(match: Match) -> np.ndarray | None:
     """Return what Pad adds, [begin or end][axis], or None when the axes are not known."""
     rank = len(match["w"].shape or ())
-    pads, axes = match.array("PADS").reshape(2, -1), match.get("AXES")
-    if axes is None:
-        return pads if pads.shape[1] == rank else None
+    pads, axes = match.array("PADS").ravel(), match.get("AXES")
+    places = np.arange(rank) if axes is None else axes.array().astype(np.int64).ravel()
+    if pads.size != 2 * places.size or not ((places >= -rank) & (places < rank)).all():
+        return None
     full = np.zeros((2, rank), np.int64)
-    full[:, axes.array().astype(np.int64)] = pads
+    full[:, places] = pads.reshape(2, -1)
     return full
 
 

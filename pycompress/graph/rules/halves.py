@@ -8,6 +8,7 @@ import numpy as np
 
 from pycompress.graph.ir import Node, Value, in_halves
 from pycompress.graph.pattern import Match, Rule
+from pycompress.graph.survey import survey
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
@@ -32,7 +33,8 @@ RULES = (Rule("Cast of a bfloat16 constant -> constant", ("Cast", "DATA"), _repl
 
 def restore(edit: Edit) -> None:
     """Give nodes outside of the preset formats such constants back as Cast."""
-    for node in edit.nodes():
+    nodes = edit.nodes()
+    for node in nodes if survey(nodes).foreign else ():
         if node.is_preset() and node.op != "activation":
             continue
         constants = [v for v in node.inputs if v is not None and v.const is not None]

@@ -8,6 +8,7 @@ import numpy as np
 
 from pycompress.graph.ir import Node, Quantized, Value
 from pycompress.graph.pattern import Match, Rule
+from pycompress.graph.survey import survey
 
 if TYPE_CHECKING:
     from pycompress.graph.edit import Edit
@@ -79,7 +80,8 @@ RULES = (
 
 def restore(edit: Edit) -> None:
     """Give nodes outside of the preset formats their constants back as DequantizeLinear."""
-    for node in edit.nodes():
+    nodes = edit.nodes()
+    for node in nodes if survey(nodes).integers else ():
         if node.is_preset() and node.op != "activation":
             continue
         integers = [v for v in node.inputs if v is not None and isinstance(v.const, Quantized)]

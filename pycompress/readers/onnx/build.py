@@ -12,6 +12,7 @@ from onnx import AttributeProto, defs
 from pycompress import _core
 from pycompress.graph.ir import WALKS, Graph, Node, Value
 from pycompress.readers.errors import ModelError
+from pycompress.readers.onnx.attributes import check_attributes
 from pycompress.readers.onnx.tensors import DTYPES, PLAIN, dtype_of
 
 if TYPE_CHECKING:
@@ -33,12 +34,13 @@ def build(message: messages.Model, opsets: dict[str, int], tensors: Tensors) -> 
     ------
     ModelError
         When names are defined twice or never, nodes form a cycle, an operator is unknown, or a
-        tensor is malformed.
+        tensor or an attribute is malformed.
     """
     others = {domain: version for domain, version in opsets.items() if domain}
     assert message.graph is not None
     graph = _Builder(opsets[""], others, tensors).graph(message.graph, {})
     graph.metadata = {p.key or "": p.value or "" for p in message.metadata}
+    check_attributes(graph)
     return graph
 
 

@@ -154,6 +154,7 @@ def _settle(graph: Graph) -> bool:
     shapes.begin(graph)
     upgrade(graph, settle)
     shapes.end(graph)
+    graph.known = shapes
     return not puzzles
 
 

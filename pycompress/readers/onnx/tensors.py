@@ -210,14 +210,15 @@ class Tensors:
         folder = self._folder.resolve()
         try:
             path = (folder / location).resolve()
+            there = path.is_file()
         except (ValueError, OSError):
-            path = folder
+            path, there = folder, False
         if not location or path == folder or not path.is_relative_to(folder):
             msg = (
                 f"{what} has external data in '{location}', which is not inside the model's folder"
             )
             raise ModelError(msg)
-        if not path.is_file():
+        if not there:
             msg = f"{what} has external data in '{location}', but there is no such file"
             raise ModelError(msg)
         return path

@@ -23,6 +23,7 @@ from pycompress import _core
 from pycompress.readers.errors import ModelError
 from pycompress.runtime.notices import PlanWarning
 from pycompress.runtime.plan.rebuild import Rebuilder
+from pycompress.runtime.tensor_info import TensorInfo
 
 if TYPE_CHECKING:
     import os
@@ -35,6 +36,7 @@ FORMAT = 2
 """Grows when what is written, or what an operator makes of its attributes, changes."""
 
 _HEAD = struct.Struct("<8s5Q16x")
+ALIGNMENT = 64
 _SLACK = 256  # kernels may read so far behind packed weights
 
 
@@ -63,13 +65,13 @@ def save(path: str | os.PathLike[str], executable: Executable, about: Mapping[st
     from pathlib import Path
 
     from pycompress.graph.beside import beside
-    from pycompress.runtime.plan.describe import ALIGNMENT, Describer
+    from pycompress.runtime.plan.describe import Describer
 
     describer = Describer()
     steps = describer.executable(executable)
     whole = {"isa": _core.isa(), "about": about, "executable": steps}
     description = json.dumps(whole, separators=(",", ":")).encode()
-    start = -(-(_HEAD.size + len(description)) // ALIGNMENT) * ALIGNMENT
+    start = _start(len(description))
     with beside(Path(path)) as file:
         file.write(bytes(_HEAD.size) + description)
         for offset, array in describer.arrays:
@@ -91,7 +93,7 @@ def load(path: str | os.PathLike[str], threads: int) -> tuple[Executable, dict[s
     -------
     executable : Executable
     about : dict
-        As `save` was given it.
+        As `save` was given it, with a TensorInfo for each of its inputs and outputs.
 
     Raises
     ------
@@ -112,6 +114,7 @@ def load(path: str | os.PathLike[str], threads: int) -> tuple[Executable, dict[s
         executable = Rebuilder(data[start:], threads).executable(whole["executable"])
         made_for, about = whole["isa"], whole["about"]
         for side in ("inputs", "outputs"):
+            about[side] = [TensorInfo.from_row(row) for row in about[side]]
             if len(about[side]) != len(getattr(executable, side)):
                 msg = f"it describes {len(about[side])} {side}"
                 raise ValueError(msg)
@@ -125,6 +128,11 @@ def load(path: str | os.PathLike[str], threads: int) -> tuple[Executable, dict[s
         )
         warnings.warn(message, PlanWarning, stacklevel=4)
     return executable, about
+
+
+def _start(length: int) -> int:
+    """Return where the data start behind a description of so many bytes."""
+    return -(-(_HEAD.size + length) // ALIGNMENT) * ALIGNMENT
 
 
 def _mapped(path: str | os.PathLike[str]) -> np.ndarray:
@@ -151,7 +159,8 @@ def _checked(path: str | os.PathLike[str], data: np.ndarray) -> tuple[bytes, int
     if size != len(data):
         msg = f"plan '{path}' is truncated: it has {len(data)} bytes, wanted {size}"
         raise ModelError(msg)
-    if _core.checksum(data[_HEAD.size :]) != checksum:
+    fits = start == _start(length) and start <= size
+    if not fits or _core.checksum(data[_HEAD.size :]) != checksum:
         msg = f"plan '{path}' is damaged: its checksum does not fit"
         raise ModelError(msg)
     return data[_HEAD.size : _HEAD.size + length].tobytes(), start

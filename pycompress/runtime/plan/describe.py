@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pycompress.runtime.plan.container import ALIGNMENT
 from pycompress.runtime.plan.kinds import NAMES
 from pycompress.runtime.steps import Call, Executable, NativeStep
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from pycompress.runtime.steps import Step
 
     Reference = list[Any]  # offset among the data, dtype, shape
-
-ALIGNMENT = 64
 
 
 class Describer:
