@@ -42,9 +42,10 @@ const Tensor& NodeDef::need_constant(int i, const char* what) const {
 }
 
 const AttrValue* NodeDef::find(const char* name) const {
-  read_.emplace_back(name);
   const auto found = attrs_.find(name);
-  return found == attrs_.end() ? nullptr : &found->second;
+  if (found == attrs_.end()) return nullptr;
+  read_.emplace_back(name);
+  return &found->second;
 }
 
 bool NodeDef::has_attr(const char* name) const { return find(name) != nullptr; }

@@ -85,12 +85,12 @@ def _round(edit: Edit, index: _Index, nodes: list[Node]) -> list[Node]:
             waiting[node] = None
             continue
         any_change = True
-        changed = list(edit.added)
+        changed, edit.added = edit.added, []
         changed += [r for n in changed for v in n.outputs for r in edit.readers(v)]
-        edit.added.clear()
-        fresh = [n for n in dict.fromkeys(changed) if n not in queued and index.has(n)]
-        queue.extend(fresh)
-        queued.update(fresh)
+        for fresh in dict.fromkeys(changed) if changed else ():
+            if fresh.op in index.ops and fresh not in queued and index.has(fresh):
+                queue.append(fresh)
+                queued.add(fresh)
     return list(waiting) if any_change else []
 
 

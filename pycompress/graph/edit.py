@@ -52,11 +52,14 @@ class Edit:
 
     def _register(self, node: Node) -> None:
         readers = self._readers
-        for value in node.reads():
-            if value in readers:
-                readers[value][node] = None
-            else:
+        for value in node.reads() if node.nested else node.inputs:
+            if value is None:
+                continue
+            known = readers.get(value)
+            if known is None:
                 readers[value] = {node: None}
+            else:
+                known[node] = None
 
     # -- questions
 
@@ -91,7 +94,8 @@ class Edit:
 
     def is_only_read_by(self, value: Value, node: Node) -> bool:
         """Tell whether `node` is the one reader of a value."""
-        return not self.is_output(value) and self.readers(value) == [node]
+        readers = self._readers.get(value, ())
+        return len(readers) == 1 and node in readers and not self.is_output(value)
 
     # -- changes
 
@@ -153,14 +157,19 @@ class Edit:
         it can't.
         """
         self.version += 1
-        for node in self.readers(old):
-            before = list(dict.fromkeys(node.reads()))
+        readers = self.readers(old)
+        for node in readers:
+            before = node.reads() if node.nested else ()
             node.inputs = [new if v is old else v for v in node.inputs]
-            for sub in node.subgraphs():
+            for sub in node.subgraphs() if node.nested else ():
                 _replace_inside(sub, old, new)
-            self._reread(node, before, keep=True)
-            self.added.append(node)
-            self._stale.add(node)
+            if node.nested:  # a body may have read more than `old` through it
+                self._reread(node, list(dict.fromkeys(before)), keep=True)
+        if readers and new is not old:
+            self._readers.setdefault(new, {}).update(dict.fromkeys(readers))
+            self._readers[old].clear()
+            self.added += readers
+            self._stale.update(readers)
         producer = self.producer(old)
         if self.is_output(old):
             if self.owns(new.producer) and not self.is_output(new):
@@ -197,8 +206,9 @@ class Edit:
         self.version += 1
         del self.members[node]
         self.refused.pop(node, None)
-        for value in node.reads():
-            self._forget(value, node)
+        for value in node.reads() if node.nested else node.inputs:
+            if value is not None:
+                self._forget(value, node)
 
     def remove_if_dead(self, node: Node) -> None:
         """Drop a node when nobody reads any of its outputs."""
@@ -212,7 +222,8 @@ class Edit:
             return self.graph
         self.graph.prune()
         self._is_ordered = True
-        dead = self.members.keys() - self.graph.nodes
+        count = len(self.members)
+        dead = self.members.keys() - self.graph.nodes if len(self.graph.nodes) < count else ()
         self.version += len(dead)
         self.members = dict.fromkeys(self.graph.nodes)
         for node in dead:
@@ -236,10 +247,8 @@ class Edit:
     def _forget(self, value: Value, node: Node) -> None:
         readers = self._readers[value]
         readers.pop(node, None)
-        if not readers:
-            producer = self.producer(value)
-            if producer is not None:
-                self.remove_if_dead(producer)
+        if not readers and value.producer in self.members:
+            self.remove_if_dead(value.producer)
 
 
 def _replace_inside(graph: Graph, old: Value, new: Value) -> None:

@@ -104,7 +104,7 @@ class Value:
         return f"<{kind}{self.name}: {self.dtype}{shape}>"
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, init=False, slots=True)
 class Node:
     """An operator applied to values. ``inputs`` holds None where an optional input is left out.
 
@@ -122,16 +122,30 @@ class Node:
     op: str
     inputs: list[Value | None]
     outputs: list[Value]
-    attrs: dict[str, Any] = field(default_factory=dict)
-    domain: str = ""
-    name: str = ""
-    metadata: dict[str, str] = field(default_factory=dict)
-    nested: bool = field(init=False, default=False)
+    attrs: dict[str, Any]
+    domain: str
+    name: str
+    metadata: dict[str, str]
+    nested: bool
 
-    def __post_init__(self) -> None:
-        for value in self.outputs:
+    def __init__(  # noqa: PLR0917 - the fields, in their order
+        self,
+        op: str,
+        inputs: list[Value | None],
+        outputs: list[Value],
+        attrs: dict[str, Any] | None = None,
+        domain: str = "",
+        name: str = "",
+        metadata: dict[str, str] | None = None,
+    ) -> None:
+        self.op, self.inputs, self.outputs = op, inputs, outputs
+        self.attrs = attrs = {} if attrs is None else attrs
+        self.domain, self.name = domain, name
+        self.metadata = {} if metadata is None else metadata
+        self.nested = False
+        for value in outputs:
             value.producer = self
-        for attr in self.attrs.values():
+        for attr in attrs.values():
             if isinstance(attr, Graph):
                 self.nested = True
 

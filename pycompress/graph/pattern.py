@@ -35,7 +35,7 @@ _COMMUTES = {"Add", "Mul", "And", "Or", "Xor", "Equal", "Max", "Min", "Sum"}
 _CLOSE = 1e-6  # relative; constants are stored in float32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Leaf:
     name: str
     constant: bool = False
@@ -43,7 +43,7 @@ class _Leaf:
     number: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Op:
     name: str
     ops: frozenset[tuple[str, str]]  # (domain, operator)
@@ -51,6 +51,7 @@ class _Op:
     shared: bool
     inputs: tuple[_Op | _Leaf, ...]
     telling: tuple[tuple[int, _Op | _Leaf], ...]  # inputs that rule places out: products, constants
+    swaps: bool  # it, or one in it, fits in two orders of its inputs
 
 
 class Match:
@@ -61,6 +62,8 @@ class Match:
     found : object
         For what `refuse` works out and `replace` needs, too.
     """
+
+    __slots__ = ("found", "inner", "nodes", "root", "values")
 
     def __init__(self, root: Node) -> None:
         self.root = root
@@ -126,14 +129,18 @@ def _compile(pattern: Pattern) -> _Op:
     shared = spec.startswith("*")
     name, _, ops = spec.lstrip("*").rpartition("=")
     ops, _, output = ops.partition(":")
-    pairs = frozenset(op.rpartition(".")[::2] for op in ops.split("|"))
+    parts = (op.rpartition(".") for op in ops.split("|"))
+    pairs = frozenset((domain, op) for domain, _, op in parts)
     inputs = tuple(_compile(p) if isinstance(p, tuple) else _leaf(p) for p in pattern[1:])
     telling = tuple(
         (place, item)
         for place, item in enumerate(inputs)
         if isinstance(item, _Op) or (item.constant and not item.optional)
     )
-    return _Op(name, frozenset((d, o) for d, o in pairs), int(output or 0), shared, inputs, telling)
+    swaps = (
+        len(inputs) == 2 and any(not domain and op in _COMMUTES for domain, op in pairs)
+    ) or any(isinstance(item, _Op) and item.swaps for item in inputs)
+    return _Op(name, pairs, int(output or 0), shared, inputs, telling, swaps)
 
 
 def _leaf(item: str | float) -> _Leaf:
@@ -173,7 +180,11 @@ def matches(edit: Edit, rule: Rule, node: Node) -> Iterator[Match]:
 
     It is one object that holds each of them in turn.
     """
-    if _may_fit(edit, rule.root, node):
+    if not rule.root.swaps:
+        match = Match(node)
+        if _fit(edit, rule.root, node, match):
+            yield match
+    elif _may_fit(edit, rule.root, node):
         match = Match(node)
         for _ in _match_node(edit, rule.root, node, match):
             yield match
@@ -181,16 +192,42 @@ def matches(edit: Edit, rule: Rule, node: Node) -> Iterator[Match]:
 
 def why_not(edit: Edit, rule: Rule, match: Match) -> str | None:
     """Return the reason for which a match must stay as it is, or None."""
-    for node, shared in match.inner.items():
+    inner = match.inner
+    for node, shared in inner.items():
         if shared:
             continue
         for value in node.outputs:
             if edit.is_output(value):
                 return f"'{value.name}', in the middle of it, is an output of the graph"
             for reader in edit.readers(value):
-                if reader not in match.inner and reader is not match.root:
+                if reader is not match.root and reader not in inner:
                     return f"'{value.name}', in the middle of it, is also read by '{reader.name}'"
     return rule.refuse(edit, match)
+
+
+def _fit(edit: Edit, op: _Op, node: Node, match: Match) -> bool:
+    """Match a pattern that fits in one way at most; else `match` has a part of it."""
+    inputs, count = node.inputs, len(node.inputs)
+    if (node.domain, node.op) not in op.ops:
+        return False
+    if count > len(op.inputs) and any(inputs[len(op.inputs) :]):
+        return False
+    if op.name and match.nodes.setdefault(op.name, node) is not node:
+        return False
+    for place, item in enumerate(op.inputs):
+        value = inputs[place] if place < count else None
+        if isinstance(item, _Op):
+            maker = edit.producer(value)
+            if maker is None or maker.outputs[item.output : item.output + 1] != [value]:
+                return False
+            match.inner[maker] = item.shared
+            if not _fit(edit, item, maker, match):
+                return False
+        elif not _fits(item, value, node, match):
+            return False
+        elif item.name:
+            match.values.setdefault(item.name, value)
+    return True
 
 
 def _may_fit(edit: Edit, op: _Op, node: Node) -> bool:

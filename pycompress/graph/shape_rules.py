@@ -137,7 +137,7 @@ def _transpose(shapes: Shapes, node: Node) -> Shape | None:
     if x is None:
         return None
     perm = node.attrs.get("perm", range(len(x))[::-1])
-    return tuple(x[i] for i in perm) if len(perm) == len(x) else None
+    return tuple([x[i] for i in perm]) if len(perm) == len(x) else None
 
 
 def _reshape(shapes: Shapes, node: Node) -> Shape | None:
@@ -163,7 +163,9 @@ def _concat(shapes: Shapes, node: Node) -> Shape | None:
         return None
     axis = node.attrs["axis"] % len(known[0])
     joined = list(known[0])
-    for i in range(len(joined)):
+    for i, size in enumerate(known[0]):
+        if i != axis and isinstance(size, int):
+            continue
         column = [p[i] for p in known]
         if i == axis:
             sizes = [d for d in column if isinstance(d, int)]
@@ -188,7 +190,7 @@ def _unsqueeze(shapes: Shapes, node: Node) -> Shape | None:
     rank = len(x) + len(axes)
     at = {a % rank for a in axes if isinstance(a, int)}
     rest = iter(x)
-    return tuple(1 if i in at else next(rest) for i in range(rank))
+    return tuple([1 if i in at else next(rest) for i in range(rank)])
 
 
 def _squeeze(shapes: Shapes, node: Node) -> Shape | None:
@@ -196,7 +198,7 @@ def _squeeze(shapes: Shapes, node: Node) -> Shape | None:
     if x is None or axes is None:
         return None
     at = {a % len(x) for a in axes if isinstance(a, int)}
-    return tuple(d for i, d in enumerate(x) if i not in at)
+    return tuple([d for i, d in enumerate(x) if i not in at])
 
 
 def _expand(shapes: Shapes, node: Node) -> Shape | None:
@@ -211,12 +213,12 @@ def _reduce(shapes: Shapes, node: Node) -> Shape | None:
         return x
     at = {a % len(x) for a in axes or range(len(x)) if isinstance(a, int)} if x else set()
     kept = node.attrs.get("keepdims", 1)
-    return tuple(1 if i in at else d for i, d in enumerate(x) if kept or i not in at)
+    return tuple([1 if i in at else d for i, d in enumerate(x) if kept or i not in at])
 
 
 def _slice(shapes: Shapes, node: Node) -> Shape | None:
     x = shapes.shape(node.input(0))
-    starts, ends, axes, steps = (shapes.content(node.input(i)) for i in range(1, 5))
+    starts, ends, axes, steps = [shapes.content(node.input(i)) for i in range(1, 5)]
     if x is None or (axes is None and (starts is None or node.input(3) is not None)):
         return None if x is None else (None,) * len(x)
     out: list[Dim] = list(x)

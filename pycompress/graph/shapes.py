@@ -46,17 +46,17 @@ class Shapes:
         """Return a value's shape; names stand for sizes that are not fixed."""
         if value is None:
             return None
-        if value.const is not None:
-            return value.const.shape
-        return self._shapes.get(value, value.shape)
+        const = value.const
+        return self._shapes.get(value, value.shape) if const is None else const.shape
 
     def content(self, value: Value | None) -> tuple[Dim, ...] | None:
         """Return what a small integer tensor holds, flattened; None when it is not known."""
         if value is None:
             return None
-        if isinstance(value.const, np.ndarray):
-            small = value.const.dtype.kind == "i" and value.const.size <= _LARGEST_CONTENT
-            return tuple(value.const.ravel().tolist()) if small else None
+        const = value.const
+        if isinstance(const, np.ndarray):
+            small = const.size <= _LARGEST_CONTENT and const.dtype.kind == "i"
+            return tuple(const.ravel().tolist()) if small else None
         return self._contents.get(value)
 
     def begin(self, graph: Graph) -> None:

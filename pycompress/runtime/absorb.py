@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pycompress.graph.ir import Graph, Node, Quantized, Value, captures
+from pycompress.runtime.elements import NAMES
 from pycompress.runtime.moves import NATIVE, movement
 from pycompress.runtime.params import INT8, Params, node_params
 from pycompress.runtime.tables import as_clamp, evaluate, is_scalar_function
@@ -66,15 +67,11 @@ class _Absorber:
         self.names = {v.name for v in graph.values()}
 
     def run(self) -> Graph:
+        steps = {"DequantizeLinear": self._dequantize, "QuantizeLinear": self._quantize}
         for node in self.graph.nodes:
             self._read_integers(node)
-            if node.is_op("DequantizeLinear"):
-                self._dequantize(node)
-                self.nodes.append(node)
-            elif node.is_op("QuantizeLinear"):
-                self._quantize(node)
-            else:
-                self._pass_through(node)
+            step = self._pass_through if node.domain else steps.get(node.op, self._pass_through)
+            step(node)
         self.graph.nodes = self.nodes
         self.graph.prune()
         return self.graph
@@ -88,6 +85,7 @@ class _Absorber:
     # ---- forms -------------------------------------------------------------------------------
 
     def _dequantize(self, node: Node) -> None:
+        self.nodes.append(node)
         params = self.params(node)
         source = node.inputs[0]
         if params is not None and source is not None:
@@ -146,8 +144,11 @@ class _Absorber:
             self.replaced[out] = value
 
     def _read_integers(self, node: Node) -> None:
-        node.inputs = [v if v is None else self.replaced.get(v, v) for v in node.inputs]
-        for sub in node.subgraphs():
+        replaced = self.replaced
+        if not replaced:
+            return
+        node.inputs = [replaced.get(v, v) if v is not None else v for v in node.inputs]
+        for sub in node.subgraphs() if node.nested else ():
             for value in dict.fromkeys(captures(sub)):
                 if value in self.replaced:
                     sub.replace(value, self.replaced[value])
@@ -164,9 +165,11 @@ class _Absorber:
             return None
         if node.domain == NATIVE or node.is_preset("conv", "linear"):
             return self._requantized(node, params)
-        special = {"Concat": self._concat, "GlobalAveragePool": self._average}
-        special["ReduceMean"] = self._average
-        return special.get(node.op, self._binary)(node, params)
+        if node.op == "Concat":
+            return self._concat(node, params)
+        if node.op in {"GlobalAveragePool", "ReduceMean"}:
+            return self._average(node, params)
+        return self._binary(node, params)
 
     def _as_table(self, x: Value, params: Params) -> Value | None:
         found = self._scalar_function(x, 8)
@@ -223,7 +226,7 @@ class _Absorber:
         attrs |= {
             "y_scale": float(params.scale),
             "y_zero": params.zero,
-            "y_dtype": params.dtype.name,
+            "y_dtype": NAMES[params.dtype],
         }
         return self.emit(
             Node(node.op, inputs, [self.new(node.output.name, params)], attrs, NATIVE, node.name)
@@ -314,8 +317,7 @@ class _Absorber:
         if node.is_preset("conv", "linear"):
             node = self._integer_input(node)
         self.nodes.append(node)
-        source = next((v for v in node.inputs if v is not None), None)
-        if source is None:
+        if node.domain:  # no operator that only moves values
             return
         forms = [self.form(v) if v is not None and v.const is None else None for v in node.inputs]
         moved = movement(node, [None if f is None else (f.value, f.params) for f in forms])
@@ -355,8 +357,9 @@ class _Absorber:
         if not isinstance(const, Quantized):
             return bias
         unit = x_scale * weight.scale.reshape(-1)
-        same = const.data.dtype == np.int32 and not const.zero_point.any()
-        if same and bool((np.abs(const.scale.reshape(-1) - unit) <= 1e-6 * unit).all()):
+        same = const.data.dtype == np.int32 and not np.count_nonzero(const.zero_point)
+        near = np.abs(const.scale.reshape(-1) - unit) <= 1e-6 * unit
+        if same and np.count_nonzero(near) == near.size:
             return Value(
                 self.fresh(f"{bias.name}_int32"), const.data.dtype, const.shape, const.data
             )

@@ -73,11 +73,11 @@ class Layout:
     def run(self) -> Graph:
         """Return the graph, rewritten."""
         for node in self.graph.nodes:
-            if self._is_bound(node):
+            if node.op in _BY_DOMAIN.get(node.domain, ()) and self._is_bound(node):
                 self._bound(node)
-            elif node.is_op("Transpose"):
+            elif node.op == "Transpose" and not node.domain:
                 self._transpose(node)
-            elif not self._follow(node):
+            elif not (self._moved(node) and self._follow(node)):
                 self._plain(node)
         for out in dict.fromkeys(self.graph.outputs):
             if out in self.forms:
@@ -111,7 +111,7 @@ class Layout:
             return permute.constant(value, perm)
         key = value, perm
         if key not in self.made:
-            name = f"{value.name if like is None else like.name}_{''.join(map(str, perm))}"
+            name = (value if like is None else like).name + permute.suffix(perm)
             out = Value(name, value.dtype, permute.shape(value.shape, perm))
             self.made[key] = self.emit(
                 Node("Transpose", [value], [out], {"perm": list(perm)}, name=name)
@@ -187,18 +187,21 @@ class Layout:
         sticky: bool,
     ) -> None:
         """Emit the node that computes the outputs of `node` as seen through `perm`."""
-        values = [Value(f"{out.name}_{''.join(map(str, perm))}", out.dtype) for out in node.outputs]
+        suffix, back = permute.suffix(perm), inverse(perm)
+        values = [
+            Value(out.name + suffix, out.dtype, permute.shape(out.shape, back))
+            for out in node.outputs
+        ]
         domain = NATIVE if node.op in BOUND or node.op in _BOUND_PRESETS else node.domain
-        self.emit(Node(node.op, inputs, values, attrs, domain, node.name, node.metadata))
+        self.nodes.append(Node(node.op, inputs, values, attrs, domain, node.name, node.metadata))
         for out, value in zip(node.outputs, values, strict=True):
-            value.shape = permute.shape(out.shape, inverse(perm))
             self.forms[out] = Form(value, perm, sticky)
             self.ranks[value] = len(perm)
 
     # ---- nodes -------------------------------------------------------------------------------
 
     def _is_bound(self, node: Node) -> bool:
-        if node.op not in _BY_DOMAIN.get(node.domain, ()) or len(node.outputs) != 1:
+        if len(node.outputs) != 1:
             return False
         x = node.inputs[0]
         known = node.domain != "" or (x is not None and self.rank(x) is not None)
@@ -260,8 +263,6 @@ class Layout:
     def _lead(self, node: Node) -> Form | None:
         """Return the form to follow: a sticky one, else that of the only tensor, if read once."""
         known = self.forms
-        if not any(map(known.__contains__, node.inputs)):
-            return None
         forms = [known[v] for v in node.inputs if v in known]
         forms = [f for f in forms if not is_identity(f.perm)]
         if not forms:
@@ -277,13 +278,17 @@ class Layout:
         alone = len(tensors) == 1 and self.readers.get(tensors[0]) == [node]
         return forms[0] if alone and not any(v is tensors[0] for v in self.graph.outputs) else None
 
+    def _moved(self, node: Node) -> bool:
+        """Tell whether an input only exists in permuted form."""
+        return not self.forms.keys().isdisjoint(node.inputs)
+
     def _plain(self, node: Node) -> None:
-        if any(map(self.forms.__contains__, node.inputs)):
+        if self._moved(node):
             node.inputs = [None if v is None else self.plain(v) for v in node.inputs]
-        for sub in node.subgraphs():
+        for sub in node.subgraphs() if node.nested else ():
             for value in [v for v in captures(sub) if v in self.forms]:
                 sub.replace(value, self.plain(value))
-        self.emit(node)
+        self.nodes.append(node)
         for out in node.outputs:
             if out.shape is not None:
                 continue  # which tells the rank

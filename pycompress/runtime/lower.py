@@ -92,8 +92,10 @@ class Builder:
             inputs.pop()
         outputs = node.outputs
         name = node.name or outputs[0].name
-        if op in _CHANNEL and self._rounds(node, attrs):
-            op = f"{op}_bf16"
+        if op in _CHANNEL:
+            op = f"{op}_bf16" if self._rounds(node, attrs) else op
+        else:
+            attrs.pop("bf16", None)
         ids = self.program.add(op, name, inputs, len(outputs), attrs)
         self.calls.append(Call("add", (op, name, inputs, len(outputs), attrs), ids))
         for value, made in zip(outputs, ids, strict=True):
@@ -162,13 +164,12 @@ def takes_integers(node: Node, index: int, const: Quantized) -> bool:
 
 def _weight_attrs(node: Node, index: int, const: Quantized) -> dict[str, Any]:
     scale = np.ascontiguousarray(const.scale, np.float32)
-    zero = const.zero_point.astype(np.int64)
     if node.op == "embedding":
-        attrs: dict[str, Any] = {"scale": scale, "zero": zero}
+        attrs: dict[str, Any] = {"scale": scale, "zero": const.zero_point.astype(np.int64)}
         return attrs if const.axis is None or scale.size == 1 else attrs | {"axis": const.axis}
     if node.op == "recurrent":
         return {"w_scale" if index == 1 else "r_scale": scale.reshape(-1)}
     attrs = {"w_scale": scale}
-    if zero.any():
-        attrs["w_zero"] = zero
+    if np.count_nonzero(const.zero_point):
+        attrs["w_zero"] = const.zero_point.astype(np.int64)
     return attrs

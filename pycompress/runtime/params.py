@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from pycompress.graph.ir import Node, Value
 
 INT8 = (np.dtype(np.uint8), np.dtype(np.int8))
+_FLOAT = np.dtype(np.float32)
+_BYTES = np.arange(256, dtype=np.uint8)
 _OUTPUT_DTYPES = {0: INT8[0], 2: INT8[0], 3: INT8[1]}  # TensorProto.UNDEFINED, UINT8, INT8
 
 
@@ -27,7 +29,7 @@ class Params(NamedTuple):
 
     def codes(self) -> np.ndarray:
         """Return the 256 integers in the order of their bytes (int32)."""
-        return np.arange(256, dtype=np.uint8).view(self.dtype).astype(np.int32)
+        return _BYTES.view(self.dtype).astype(np.int32)
 
     def dequantize(self) -> np.ndarray:
         """Return what the 256 bytes stand for (float32; ONNX DequantizeLinear)."""
@@ -35,10 +37,10 @@ class Params(NamedTuple):
 
     def quantize(self, x: np.ndarray) -> np.ndarray:
         """Return the bytes (uint8) of float32 values (ONNX QuantizeLinear; NaN: the low end)."""
-        info = np.iinfo(self.dtype)
+        low, high = (0, 255) if self.dtype == np.uint8 else (-128, 127)
         with np.errstate(invalid="ignore", over="ignore"):
             rounded = np.rint(x / self.scale).astype(np.float64) + self.zero
-        rounded = np.where(np.isnan(rounded), info.min, np.clip(rounded, info.min, info.max))
+        rounded = np.where(np.isnan(rounded), low, np.minimum(np.maximum(rounded, low), high))
         return rounded.astype(np.int32).astype(self.dtype).view(np.uint8)
 
 
@@ -48,7 +50,7 @@ def node_params(node: Node) -> Params | None:
     if scale is None or scale.const is None or (zero is not None and zero.const is None):
         return None
     number = scale.array()
-    if number.size != 1 or number.dtype != np.float32 or not number.item() > 0:
+    if number.size != 1 or number.dtype != _FLOAT or not number.item() > 0:
         return None
     dtype: np.dtype[Any] | None
     if zero is not None:

@@ -80,7 +80,8 @@ def reads(node: Node) -> Iterator[Value]:
 def partition(graph: Graph, is_native: Callable[[Node], bool]) -> list[Segment | Node]:
     """Return the steps that compute the graph, in order, in as few segments as can be."""
     native = {node for node in graph.nodes if is_native(node)}
-    asked = {v for n in native for v in deciding(n) if v.producer in native}
+    ask = [node for node in graph.nodes if _deciding_inputs(node.op) and node in native]
+    asked = {v for n in ask for v in deciding(n) if v.producer in native}
     known = _known(graph, native) if asked else set()
     if len(native) == len(graph.nodes) > 0 and asked <= known:
         whole = Segment(graph.nodes)
@@ -142,18 +143,18 @@ def _connect(segment: Segment, graph: Graph) -> None:
     own = {v for n in segment.nodes for v in n.outputs}
     given: dict[Value, None] = {}
     for node in segment.nodes:
-        for value in node.reads():
-            if value.const is None and value not in own:
+        for value in node.reads() if node.nested else node.inputs:
+            if value is not None and value not in own and value.const is None:
                 given[value] = None
     segment.inputs = list(given)
-    members = set(segment.nodes)
     outside = set(graph.outputs)
-    if len(members) < len(graph.nodes):
+    if len(segment.nodes) < len(graph.nodes):
+        members = set(segment.nodes)
         for node in graph.nodes:
             if node not in members:
                 outside.update(reads(node))
     segment.outputs = [v for n in segment.nodes for v in n.outputs if v in outside]
-    stack = [v for n in segment.nodes for v in deciding(n)]
+    stack = [v for n in segment.nodes if _deciding_inputs(n.op) for v in deciding(n)]
     seen: set[Value] = set()
     while stack:
         value = stack.pop()

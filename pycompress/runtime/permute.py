@@ -32,9 +32,16 @@ def channels_last(rank: int) -> Perm:
     return (0, rank - 1, *range(1, rank - 1))
 
 
+@lru_cache(maxsize=1024)
 def inverse(perm: Perm) -> Perm:
     """Return the permutation that undoes `perm`."""
     return tuple(perm.index(i) for i in range(len(perm)))
+
+
+@lru_cache(maxsize=1024)
+def suffix(perm: Perm) -> str:
+    """Return what a value's name gets behind it when its axes are moved."""
+    return f"_{''.join(map(str, perm))}"
 
 
 @lru_cache(maxsize=1024)
@@ -60,7 +67,7 @@ def axes_through(axes: Iterable[int] | None, perm: Perm) -> list[int]:
 
 def shape(dims: Shape | None, perm: Perm) -> Shape | None:
     """Return the shape of ``Transpose(x, perm)`` from that of `x`."""
-    return None if dims is None or len(dims) != len(perm) else tuple(dims[p] for p in perm)
+    return None if dims is None or len(dims) != len(perm) else tuple([dims[p] for p in perm])
 
 
 def constant(value: Value, perm: Perm) -> Value:

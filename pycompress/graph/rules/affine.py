@@ -48,8 +48,9 @@ def _factors(match: Match) -> tuple[np.ndarray | None, np.ndarray | float] | str
     root, count = match.root, _channels(match)
     if root.op == "BatchNormalization":
         parts = [match.array(n) for n in ("GAMMA", "BETA", "MEAN", "VAR")]
-        if any(p.shape != (count,) or p.dtype != np.float32 for p in parts):
-            return "its statistics are not one float32 number for each channel"
+        for part in parts:
+            if part.shape != (count,) or part.dtype != np.float32:
+                return "its statistics are not one float32 number for each channel"
         gamma, beta, mean, var = (p.astype(np.float64) for p in parts)
         scale = gamma / np.sqrt(var + root.attrs.get("epsilon", 1e-5))
         return scale, beta - mean * scale
@@ -85,9 +86,10 @@ def _folded(match: Match) -> tuple[np.ndarray, np.ndarray | None] | str:
             folded, finite = _scaled(node, w, scale)
             bias *= scale
         bias = (bias + shift).astype(np.float32)
-    if not (finite and np.isfinite(bias).all()) and np.isfinite(w).all():
+    finite = finite and np.count_nonzero(np.isfinite(bias)) == bias.size
+    if not finite and np.isfinite(w).all():
         return "its factors are not finite"
-    return folded, bias if b is not None or bias.any() else None
+    return folded, bias if b is not None or np.count_nonzero(bias) else None
 
 
 def _own_bias(match: Match) -> np.ndarray | None:

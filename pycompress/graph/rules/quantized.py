@@ -95,7 +95,7 @@ def _dequantized(edit: Edit, value: Value) -> Node:
     q, name = value.const, value.name
     assert isinstance(q, Quantized)
     inputs = [edit.constant(f"{name}_quantized", q.data), edit.constant(f"{name}_scale", q.scale)]
-    if q.zero_point.any():
+    if np.count_nonzero(q.zero_point):
         inputs.append(edit.constant(f"{name}_zero_point", q.zero_point))
     out = Value(edit.names.fresh(f"{name}_float"), q.scale.dtype, q.shape)
     attrs = {} if q.axis is None else {"axis": q.axis}

@@ -41,11 +41,10 @@ def read_onnx(model: str | os.PathLike[str] | bytes | bytearray | memoryview | M
     if not isinstance(model, str | os.PathLike):
         msg = f"a model is a path, bytes or a ModelProto, not {type(model).__name__}"
         raise TypeError(msg)
-    path = Path(model)
-    with path.open("rb", buffering=0) as file:
+    with open(model, "rb", buffering=0) as file:  # noqa: PTH123 - half the time of Path's
         empty = os.fstat(file.fileno()).st_size == 0  # which cannot be mapped
         buffer = memoryview(b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    return _parse(buffer, path.parent, f"'{path}'")
+    return _parse(buffer, Path(model).parent, f"'{model}'")
 
 
 def _serialized(model: ModelProto) -> bytes:
