@@ -135,7 +135,9 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             with archive:
                 return {name: archive[name] for name in archive.files}
     except (OSError, EOFError, zipfile.BadZipFile, ValueError) as error:
-        msg = f"calibration file '{path}' can't be read as an .npz: {error}"
+        pickled = "pickle" in str(error)  # what NumPy says of any file that it does not know
+        said = "it holds no arrays" if pickled else error
+        msg = f"calibration file '{path}' can't be read as an .npz: {said}"
         raise FeedError(msg) from error
     msg = (
         f"calibration file '{path}': found a single array, wanted an .npz with one array per input"

@@ -32,6 +32,15 @@ The cosine is the one that counts: of some hundred steps so few move that their 
 """
 
 
+def _measured(metric: Metric, run: Run) -> float:
+    found = metric(run)
+    try:
+        return float(found)
+    except (TypeError, ValueError):
+        msg = f"metric: found {found!r}, wanted a number"
+        raise PlanError(msg) from None
+
+
 @dataclass(frozen=True)
 class Bounds:
     """How far the answers may move.
@@ -117,7 +126,7 @@ class Judge:
         self._names = [v.name for v in graph.outputs]
         run = make_run(graph)
         self.wanted = [run(feed) for feed in held_back]
-        self.before = None if metric is None else float(metric(run))
+        self.before = None if metric is None else _measured(metric, run)
         if self.before is not None and not math.isfinite(self.before):
             msg = f"metric: found {self.before} for the float model, wanted a finite number"
             raise PlanError(msg)
@@ -128,7 +137,7 @@ class Judge:
         found = agreement(self._names, self.wanted, [run(feed) for feed in self.held_back])
         if self.metric is None or self.before is None:
             return Verdict(found, self.share(found))
-        after = float(self.metric(run))
+        after = _measured(self.metric, run)
         used = (self.before - after) / max(self.bounds.metric, TINY)
         return Verdict(found, max(used, 0.0) if math.isfinite(after) else math.inf, after)
 

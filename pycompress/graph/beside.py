@@ -26,6 +26,9 @@ def beside(path: Path) -> Iterator[BinaryIO]:
         with made.open("xb") as file:
             yield file
         made.replace(path)
-    except BaseException:
-        made.unlink(missing_ok=True)
+    except BaseException as error:
+        if made.exists():
+            made.unlink()
+        if isinstance(error, OSError) and error.filename in {None, str(made)}:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -14,7 +15,7 @@ from pycompress.runtime.collector import collector_at_rest
 from pycompress.runtime.tensor_info import TensorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import onnx
@@ -205,7 +206,7 @@ class InferenceSession:
         Raises
         ------
         TypeError
-            When an array has another dtype than the model's input.
+            When an array has another dtype than the model's input, or `input_feed` is no dict.
         ValueError
             When an input is missing, unknown, or of another rank or fixed dimension; or an output
             name is unknown.
@@ -276,6 +277,9 @@ class InferenceSession:
 
     def _feeds(self, feed: Mapping[str, ArrayLike]) -> list[np.ndarray]:
         known = [info.name for info in self._inputs]
+        if not isinstance(feed, Mapping):
+            msg = f"input_feed: found a {type(feed).__name__}, wanted a dict of arrays by name"
+            raise TypeError(msg)
         for name in feed:
             if name not in known:
                 msg = f"unknown input '{name}'; the model's inputs are {', '.join(known)}"

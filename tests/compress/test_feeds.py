@@ -88,7 +88,7 @@ def test_files_that_are_no_npz(tmp_path):
     (tmp_path / "text.npz").write_text("nothing of the kind")
     np.save(tmp_path / "single.npy", np.zeros(3))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FeedError, match=r"text\.npz' can't be read as an \.npz"):
+    with pytest.raises(FeedError, match=r"text\.npz' can't be read as an \.npz: it holds no"):
         list(feeds(tmp_path / "text.npz", INPUTS))
     with pytest.raises(FeedError, match="found a single array"):
         list(feeds(tmp_path / "single.npy", INPUTS))

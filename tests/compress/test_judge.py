@@ -7,6 +7,7 @@ from pycompress.convert import (
     Costs,
     Judge,
     Plan,
+    PlanError,
     agreement,
     wilson,
 )
@@ -130,3 +131,8 @@ def test_a_move_costs_work_and_bytes_whatever_was_measured(measured):
     assert to_weights == pytest.approx(0.05 + 1e-3)
     assert to_float == pytest.approx(0.05 + 0.1 + 1e-3)
     assert table.price(choice("float"), choice("static")) == pytest.approx(1e-3)
+
+
+def test_a_metric_that_is_no_number_is_named():
+    with pytest.raises(PlanError, match="metric: found 'good', wanted a number"):
+        judge([np.ones(3)], Bounds(), metric=lambda _: "good")

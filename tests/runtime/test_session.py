@@ -49,6 +49,7 @@ def test_outputs_come_as_asked_for():
     [
         ({}, ValueError, "missing input 'x'"),
         ({"x": np.zeros((1, 6), np.float32), "z": 1}, ValueError, "unknown input 'z'"),
+        ([np.zeros((1, 6), np.float32)], TypeError, "found a list, wanted a dict"),
         ({"x": np.zeros((1, 6))}, TypeError, "'x': found dtype float64, wanted float32"),
         ({"x": np.zeros(6, np.float32)}, ValueError, r"'x': found shape \[6\], wanted \[n, 6\]"),
         ({"x": np.zeros((2, 5), np.float32)}, ValueError, r"'x': found shape \[2, 5\]"),
@@ -247,3 +248,11 @@ def test_attributes_that_fit_nothing_are_named(nodes, said):
     m.output(y)
     with pytest.raises(ValueError, match=said):
         InferenceSession(m.proto()).run(None, {"x": np.ones((1, 3, 5), np.float32)})
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    m = Model()
+    m.output(m.node("Relu", m.input("x", [3])))
+    with pytest.raises(FileNotFoundError) as error:
+        InferenceSession(m.proto()).save(tmp_path / "nowhere" / "m.plan")
+    assert error.value.filename == str(tmp_path / "nowhere" / "m.plan")
