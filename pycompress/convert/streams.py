@@ -128,7 +128,7 @@ def source_axis(node: Node) -> int | None:
     if node.is_preset("conv_transpose"):
         return 1 if node.attrs.get("group", 1) == 1 else None
     shape = node.output.shape
-    if shape is None:
+    if not shape:  # unknown, or that of one number
         return None
     if node.is_preset("linear"):
         return len(shape) - 1

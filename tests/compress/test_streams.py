@@ -80,6 +80,16 @@ def test_one_channel_is_refused_wherever_it_goes():
     assert refused["a"] == "it has one channel"
 
 
+def test_a_number_has_no_channels():
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["m"], keepdims=0),
+        helper.make_node("Mul", ["m", "half"], ["h"]),
+        helper.make_node("Sub", ["x", "h"], ["y"]),
+    ]
+    inputs, outputs = [("x", FLOAT, [2, 7])], [("y", [2, 7])]
+    assert places(model(nodes, inputs, outputs, {"half": np.float32(0.5)})) == ({}, {})
+
+
 def two(between, out=("y", ["n", 6, 8, 8]), names=("w", "v"), **constants):
     """Two convolutions and what stands between them, from c to r."""
     weights = {"w": normal(1, 6, 3, 1, 1), "v": normal(2, 6, 6, 1, 1), **constants}
