@@ -29,6 +29,9 @@ def beside(path: Path) -> Iterator[BinaryIO]:
     except BaseException as error:
         if made.exists():
             made.unlink()
-        if isinstance(error, OSError) and error.filename in {None, str(made)}:
-            raise OSError(error.errno, error.strerror, str(path)) from error
+        if isinstance(error, OSError) and error.errno is not None:
+            other = error.filename not in {None, str(made)}
+            raise OSError(
+                error.errno, error.strerror, error.filename if other else str(path)
+            ) from error
         raise
