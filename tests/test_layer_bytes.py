@@ -23,6 +23,7 @@ CASES = [
     (9, 12, 33, (5, 5), (2, 1), True),
     (8, 6, 70, (7, 7), (1, 2), True),
     (5, 9, 64, (2, 3), (3, 3), True),
+    (70, 130, 34, (3, 3), (1, 1), True),  # lines whose sums are kept for a few at a time
     (5, 6, 35, (1, 1), (1, 1), False),
 ]
 
@@ -63,6 +64,39 @@ def test_hard_swish_of_integer_sums(
         (y,) = run("conv", [x, w, bias], attrs, constants=(1, 2), threads=threads)
         wanted = oracle.requantize(hard_swish(v, gain, shift) / y_scale, y_zero, dtype)
         np.testing.assert_array_equal(y, wanted)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", ENDS)
+@pytest.mark.parametrize(("height", "width", "channels", "kernel", "strides", "depthwise"), CASES)
+def test_other_functions_of_integer_sums(
+    height, width, channels, kernel, strides, depthwise, dtype, threads
+):
+    """The sums are exact as floats, and the function is that of the operator by itself."""
+    x = integers((2, height, width, channels), dtype)
+    w = integers((channels, 1 if depthwise else channels, *kernel), np.int8)
+    bias = RNG.standard_normal(channels).astype(np.float32)
+    bias[:2] = np.nan, np.inf
+    w_scale = RNG.uniform(0.001, 0.003, channels).astype(np.float32)
+    pads = [kernel[0] // 2, kernel[1] // 2] * 2
+    window = {"strides": list(strides), "pads": pads, "group": channels if depthwise else 1}
+    x_zero, y_zero = ENDS[dtype][0] + 9, ENDS[dtype][threads - 1]
+    attrs = {**window, "w_scale": w_scale, "x_scale": 0.02, "x_zero": x_zero}
+    sums = oracle.conv_sums(x, x_zero, w, **window)
+    v = oracle.finish(sums, oracle.multiplier(np.float32(0.02), w_scale), bias)
+    (y,) = run("conv", [x, w, bias], attrs, constants=(1, 2), threads=threads)
+    np.testing.assert_array_equal(y, v)
+    clip = attrs | {"activation": "clip", "alpha": -1.0, "beta": 2.0}
+    (y,) = run("conv", [x, w, bias], clip, constants=(1, 2), threads=threads)
+    np.testing.assert_array_equal(y, np.clip(v, -1, 2))
+    (wanted,) = run("Silu", [v])
+    attrs["activation"] = "silu"
+    (y,) = run("conv", [x, w, bias], attrs, constants=(1, 2), threads=threads)
+    np.testing.assert_array_equal(y, wanted)
+    attrs |= {"y_scale": PLAIN, "y_zero": y_zero, "y_dtype": np.dtype(dtype).name}
+    (y,) = run("conv", [x, w, bias], attrs, constants=(1, 2), threads=threads)
+    wanted[np.isnan(wanted)] = -np.inf  # to the low end
+    np.testing.assert_array_equal(y, oracle.requantize(wanted / PLAIN, y_zero, dtype))
 
 
 @pytest.mark.parametrize("activation", ["", "relu", "clip", "hard_swish", "silu"])

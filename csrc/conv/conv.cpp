@@ -88,7 +88,8 @@ size_t ConvPlan::scratch_bytes(int threads, bool sums_in_scratch) const {
   size_t bytes = 0;
   if (path_ == ConvPath::depthwise) {
     const size_t block = static_cast<size_t>(conv_->set->depthwise->block);
-    const size_t sums = sums_in_scratch ? aligned(place_.out[2] * conv_->filters * 4) : 0;
+    const int64_t lines = stacked_lines(sums_in_scratch, sums_in_scratch);
+    const size_t sums = sums_in_scratch ? aligned(lines * place_.out[2] * conv_->filters * 4) : 0;
     return 3 * aligned(round_up(conv_->filters, static_cast<int64_t>(block)) * 4) +
            static_cast<size_t>(threads) * sums;
   }

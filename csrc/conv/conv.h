@@ -145,6 +145,7 @@ class ConvPlan {
   int64_t block_rows(bool finishing) const;
   void run_depthwise(const ConvRun& run) const;
   void run_from_source(const ConvRun& run) const;
+  int64_t stacked_lines(bool finishing, bool sums_in_scratch) const;
   void run_banded(const ConvRun& run) const;
   BandLayout bands(bool finishing) const;
   size_t banded_scratch(int threads, bool sums_in_scratch) const;

@@ -15,6 +15,7 @@ constexpr int64_t kTaskLines = 8;  // worth a task of their own
 constexpr double kUneven = 1.2;
 constexpr int64_t kMaxRows = 4 * kDepthwiseSteps;
 constexpr int64_t kStackBytes = 128 * 1024;  // of the input rows that lines in one call read
+constexpr int64_t kSumBytes = 96 * 1024;     // of the float sums that they leave to be finished
 
 // `channels` values (no more than a block of 16 * lanes) in the order of depthwise_channel(), by
 // runs of 4; zeros after them.
@@ -79,6 +80,22 @@ DepthwiseArgs ConvPlan::depthwise_args(const ConvRun& run, const Epilogue& epilo
   return args;
 }
 
+// How many lines of a plane may go into one call: their windows are a step of image rows apart.
+// In integers what follows the sums should find them in cache.
+int64_t ConvPlan::stacked_lines(bool finishing, bool sums_in_scratch) const {
+  const Window& w = place_.window;
+  const bool may = conv_->is_float ? !sums_in_scratch : conv_->set->depthwise->stacks;
+  if (!may || conv_->flat || w.kernel[0] != 1 || w.dilation[1] != 1) return 1;
+  const auto pixel_bytes = conv_->filters * static_cast<int64_t>(conv_->element_size());
+  const int64_t row_bytes = place_.in[2] * pixel_bytes * w.stride[1];
+  const int64_t rows = std::min(kStackBytes / std::max<int64_t>(1, row_bytes),
+                                (kMaxRows - w.kernel[1]) / w.stride[1]);
+  const int64_t most = std::max<int64_t>(2, rows / 2 * 2);
+  if (conv_->is_float || !finishing) return most;
+  const int64_t kept = kSumBytes / std::max<int64_t>(1, place_.out[2] * conv_->filters * 4);
+  return kept < 2 ? 1 : std::min(most, kept / 2 * 2);
+}
+
 void ConvPlan::run_depthwise(const ConvRun& run) const {
   const DepthwiseKernels& kernels = *conv_->set->depthwise;
   const Window& w = place_.window;
@@ -99,17 +116,11 @@ void ConvPlan::run_depthwise(const ConvRun& run) const {
   const int64_t lines = place_.batch * place_.out[0] * place_.out[1];
   const int64_t line_taps = w.kernel[0] * w.kernel[1];
   auto* call = conv_->is_float ? kernels.f32 : run.x_signed ? kernels.s8 : kernels.u8;
-  const auto sums_bytes = (static_cast<size_t>(place_.out[2] * channels) * 4 + 63) / 64 * 64;
+  const int64_t stack = stacked_lines(run.finish != nullptr, run.sums_in_scratch);
+  const bool stacks = stack > 1;
+  const auto sums_bytes = static_cast<size_t>(stack * place_.out[2] * channels * 4 + 63) / 64 * 64;
 
   const bool alone = sequential(run);
-  // How many lines of a plane may go into one call: their windows are a step of image rows apart.
-  const bool may_stack =
-      conv_->is_float ? !run.sums_in_scratch : kernels.stacks && run.finish == nullptr;
-  const bool stacks = may_stack && !conv_->flat && w.kernel[0] == 1 && w.dilation[1] == 1;
-  const int64_t row_bytes = place_.in[2] * pixel_bytes * w.stride[1];
-  const int64_t most = std::min(kStackBytes / std::max<int64_t>(1, row_bytes),
-                                (kMaxRows - w.kernel[1]) / w.stride[1]);
-  const int64_t stack = stacks ? std::max<int64_t>(2, most / 2 * 2) : 1;
   const DepthwiseArgs all = depthwise_args(run, epilogue);
   std::mutex mutex;  // of the range
   // Pixels from..to - 1 of a line, or of `together` lines all of them.

@@ -128,8 +128,7 @@ void depthwise_lines(const DepthwiseArgs& args) {
   if (slide<kFlip>(args) || fives<kFlip>(args)) return;
   DepthwiseArgs line = args;
   line.lines = 1;
-  const Out out = args.epilogue->out;
-  const int64_t element = out == Out::u8 || out == Out::s8 ? 1 : 4;
+  const int64_t element = element_bytes(args);
   for (int64_t i = 0; i < args.lines; ++i) {
     depthwise_int8<kFlip>(line);
     line.rows += args.step;

@@ -80,10 +80,10 @@ template <class V, int kStride, int kLines>
   if (i < count) five_sums<V, kStride, kLines, 1>(x, w, init, sums, line_step);
 }
 
-template <class V, bool kClamp>
-void store_pixels(const ByteStore<V>& put, const typename V::Int* sums, int64_t count, uint8_t* y,
+template <class V, bool kClamp, class Store>
+void store_pixels(const Store& put, const typename V::Int* sums, int64_t count, uint8_t* y,
                   int64_t ldy, int64_t n) {
-  const ByteStore<V> held = put;
+  const Store held = put;
   for (int64_t i = 0; i < count; ++i, sums += 4, y += ldy) {
     const typename V::Int quads[4] = {sums[0], sums[1], sums[2], sums[3]};
     held.template store<kClamp>(quads, y, n);
@@ -91,7 +91,7 @@ void store_pixels(const ByteStore<V>& put, const typename V::Int* sums, int64_t 
 }
 
 // Lines first.. of a stack, kLines of them together as long as there are as many.
-template <class V, bool kFlip, int kStride, int kLines>
+template <class V, class Store, bool kFlip, int kStride, int kLines>
 int64_t five_lines(const DepthwiseArgs& args, int64_t channel, int64_t first) {
   using Int = typename V::Int;
   constexpr int64_t kRoom = (kFiveColumns - kFive) / kStride + 1;  // pixels
@@ -99,13 +99,14 @@ int64_t five_lines(const DepthwiseArgs& args, int64_t channel, int64_t first) {
   alignas(64) Int sums[kLines * kRoom * 4];
   const int64_t left = args.channels - channel;
   const int64_t n = left < V::kChannels ? left : V::kChannels;
-  const ByteStore<V> put(args, channel, n < kBlock ? n : kBlock);
+  const Store put(args, channel, n < kBlock ? n : kBlock);
   DepthwiseArgs both = args;
   both.row_count += (kLines - 1) * args.step;
-  const int64_t line_step = args.pixels * args.ldy;
+  const int64_t ldy = args.ldy * Store::kBytes;
+  const int64_t line_step = args.pixels * ldy;
   for (; first + kLines <= args.lines; first += kLines) {
     both.rows = args.rows + first * args.step;
-    uint8_t* y = static_cast<uint8_t*>(args.y) + first * line_step + channel;
+    uint8_t* y = static_cast<uint8_t*>(args.y) + first * line_step + channel * Store::kBytes;
     for (int64_t p = 0; p < args.pixels; p += kRoom) {
       const int64_t count = args.pixels - p < kRoom ? args.pixels - p : kRoom;
       interleave_columns<kFlip>(both, channel, n, args.first + p * kStride, 1,
@@ -116,20 +117,26 @@ int64_t five_lines(const DepthwiseArgs& args, int64_t channel, int64_t first) {
       for (int line = 0; line < kLines; ++line) {
         const Int* from = sums + line * count * 4;
         uint8_t* to = y + line * line_step;
-        (put.saturates ? store_pixels<V, false> : store_pixels<V, true>)(put, from, count, to,
-                                                                         args.ldy, n);
+        (put.saturates ? store_pixels<V, false, Store>
+                       : store_pixels<V, true, Store>)(put, from, count, to, ldy, n);
       }
-      y += count * args.ldy;
+      y += count * ldy;
     }
   }
   return first;
 }
 
-template <class V, bool kFlip, int kStride>
+template <class V, class Store, bool kFlip, int kStride>
 void five_block(const DepthwiseArgs& args, int64_t channel) {
   const bool pairs = args.step == 1 || args.step == 2;
-  const int64_t done = pairs ? five_lines<V, kFlip, kStride, 2>(args, channel, 0) : 0;
-  if (done < args.lines) five_lines<V, kFlip, kStride, 1>(args, channel, done);
+  const int64_t done = pairs ? five_lines<V, Store, kFlip, kStride, 2>(args, channel, 0) : 0;
+  if (done < args.lines) five_lines<V, Store, kFlip, kStride, 1>(args, channel, done);
+}
+
+template <class V, bool kFlip, int kStride>
+void five_block(const DepthwiseArgs& args, int64_t channel) {
+  (args.epilogue->out == Out::f32 ? five_block<V, SumStore<V>, kFlip, kStride>
+                                  : five_block<V, ByteStore<V>, kFlip, kStride>)(args, channel);
 }
 
 template <bool kFlip, int kStride>
@@ -144,7 +151,7 @@ void five_blocks(const DepthwiseArgs& args) {
 template <bool kFlip>
 bool fives(const DepthwiseArgs& args) {
   const bool square = args.kernel == kFive && args.row_count == kFive && args.dilation == 1;
-  if (!square || args.stride > 2 || !only_bytes(args)) return false;
+  if (!square || args.stride > 2 || !is_plain(args)) return false;
   (args.stride == 1 ? five_blocks<kFlip, 1> : five_blocks<kFlip, 2>)(args);
   return true;
 }

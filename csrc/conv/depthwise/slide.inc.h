@@ -23,6 +23,7 @@ template <class V>
 struct ByteStore {
   using Float = typename V::Float;
   using Int = typename V::Int;
+  static constexpr int64_t kBytes = 1;  // of an element
   bool has_bias, is_unsigned;
   bool saturates;  // the packs do all that lo and hi would
   bool swishes;
@@ -83,6 +84,43 @@ struct ByteStore {
   }
 };
 
+// The same for float32: what is left of a layer follows, while the sums are in cache.
+template <class V>
+struct SumStore {
+  using Float = typename V::Float;
+  using Int = typename V::Int;
+  static constexpr int64_t kBytes = 4;
+  static constexpr bool saturates = false;
+  bool has_bias;
+  Float lo, hi;
+  Int init[4];
+  Float scale[4], bias[4];
+
+  SumStore(const DepthwiseArgs& args, int64_t channel, int64_t n)
+      : SumStore(Lane32(args, channel, n), Lane32(args, channel + V::kChannels - kBlock, n)) {}
+  SumStore(const Lane32& a, const Lane32& b)
+      : has_bias(a.has_bias), lo(V::join(a.lo, b.lo)), hi(V::join(a.hi, b.hi)) {
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q) {
+      init[q] = V::join(a.init[q], b.init[q]);
+      scale[q] = V::join(a.scale[q], b.scale[q]);
+      bias[q] = V::join(a.bias[q], b.bias[q]);
+    }
+  }
+
+  template <bool>
+  [[gnu::always_inline]] void store(const Int (&sums)[4], uint8_t* y, int64_t n) const {
+    Float v[4];
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q) {
+      v[q] = V::times(sums[q], scale[q]);
+      if (has_bias) v[q] = V::add(v[q], bias[q]);
+      v[q] = V::bounded(v[q], lo, hi);
+    }
+    V::store_quads(reinterpret_cast<float*>(y), v, n);
+  }
+};
+
 // Vector `i` of the weights of a block, each 32 channels of it after those before.
 template <class V>
 inline typename V::Int block_weights(const DepthwiseArgs& args, int64_t channel, int64_t vectors,
@@ -92,10 +130,10 @@ inline typename V::Int block_weights(const DepthwiseArgs& args, int64_t channel,
                  _mm256_loadu_si256(w + (V::kChannels / kBlock - 1) * vectors));
 }
 
-template <class V, bool kFlip, bool kFull, int kStride, int kLines, bool kClamp>
-void slide_block(const DepthwiseArgs& args, int64_t channel, const ByteStore<V>& of) {
+template <class V, bool kFlip, bool kFull, int kStride, int kLines, bool kClamp, class Store>
+void slide_block(const DepthwiseArgs& args, int64_t channel, const Store& of) {
   using Int = typename V::Int;
-  const ByteStore<V> put = of;
+  const Store put = of;
   const int64_t n = kFull ? V::kChannels : args.channels - channel;
   const uint8_t* const padding = static_cast<const uint8_t*>(args.padding) + channel;
   alignas(64) Int w[kLines][12];
@@ -103,9 +141,9 @@ void slide_block(const DepthwiseArgs& args, int64_t channel, const ByteStore<V>&
     w[0][i] = block_weights<V>(args, channel, 12, i);
     if (kLines == 2) w[kLines - 1][i] = V::up(w[0][i], _mm_cvtsi64_si128(8));
   }
-  const int64_t ldy = args.ldy;
+  const int64_t ldy = args.ldy * Store::kBytes;
   const int64_t line_step = args.pixels * ldy;
-  uint8_t* y = static_cast<uint8_t*>(args.y) + channel;
+  uint8_t* y = static_cast<uint8_t*>(args.y) + channel * Store::kBytes;
   for (int64_t first = 0; first + kLines <= args.lines; first += kLines) {
     // Columns of up to 4 image rows, one after the other. Addresses are numbers: a column may lie
     // outside, where padding is read instead.
@@ -162,10 +200,20 @@ void slide_block(const DepthwiseArgs& args, int64_t channel, const ByteStore<V>&
 template <class V, bool kFlip, bool kFull, int kStride, int kLines>
 void slide_block(const DepthwiseArgs& args, int64_t channel) {
   const int64_t left = args.channels - channel;
-  const ByteStore<V> put(args, channel, left < kBlock ? left : kBlock);
+  const int64_t n = left < kBlock ? left : kBlock;
+  if (args.epilogue->out == Out::f32) {
+    const SumStore<V> put(args, channel, n);
+    return slide_block<V, kFlip, kFull, kStride, kLines, true>(args, channel, put);
+  }
+  const ByteStore<V> put(args, channel, n);
   (kFull && put.saturates
-       ? slide_block<V, kFlip, kFull, kStride, kLines, !kFull>
-       : slide_block<V, kFlip, kFull, kStride, kLines, true>)(args, channel, put);
+       ? slide_block<V, kFlip, kFull, kStride, kLines, !kFull, ByteStore<V>>
+       : slide_block<V, kFlip, kFull, kStride, kLines, true, ByteStore<V>>)(args, channel, put);
+}
+
+inline int64_t element_bytes(const DepthwiseArgs& args) {
+  const Out out = args.epilogue->out;
+  return out == Out::u8 || out == Out::s8 ? 1 : 4;
 }
 
 // Every line, in pairs as long as there are two and kPairs.
@@ -176,7 +224,7 @@ void slide_lines(const DepthwiseArgs& args, int64_t channel) {
   DepthwiseArgs rest = args;
   const int64_t done = kPairs ? args.lines - 1 : 0;
   rest.rows += done * args.step;
-  rest.y = static_cast<uint8_t*>(args.y) + done * args.pixels * args.ldy;
+  rest.y = static_cast<uint8_t*>(args.y) + done * args.pixels * args.ldy * element_bytes(args);
   rest.lines -= done;
   slide_block<V, kFlip, kFull, kStride, 1>(rest, channel);
 }
@@ -191,10 +239,10 @@ void slide_blocks(const DepthwiseArgs& args) {
   if (c < args.channels) slide_lines<Ymm, kFlip, false, kStride, kPairs>(args, c);
 }
 
-// Bytes without a residual, and windows that begin in the same column of every row.
-inline bool only_bytes(const DepthwiseArgs& args) {
+// No residual, and windows that begin in the same column of every row.
+inline bool is_plain(const DepthwiseArgs& args) {
   const Epilogue& e = *args.epilogue;
-  if ((e.out != Out::u8 && e.out != Out::s8) || e.residual != nullptr) return false;
+  if (e.out == Out::s32 || e.residual != nullptr) return false;
   for (int64_t r = 0; r < args.row_count; ++r) {
     if (args.shift[r] != 0) return false;
   }
@@ -204,8 +252,7 @@ inline bool only_bytes(const DepthwiseArgs& args) {
 // Whether it was done here.
 template <bool kFlip>
 bool slide(const DepthwiseArgs& args) {
-  if (args.kernel != 3 || args.row_count > 3 || args.dilation != 1 || !only_bytes(args))
-    return false;
+  if (args.kernel != 3 || args.row_count > 3 || args.dilation != 1 || !is_plain(args)) return false;
   if (args.stride == 1) {
     (args.step == 1 && args.lines > 1 ? slide_blocks<kFlip, 1, true>
                                       : slide_blocks<kFlip, 1, false>)(args);

@@ -47,6 +47,21 @@ struct Ymm {
   static Float clamp(Float a, Float lo, Float hi) {
     return _mm256_min_ps(_mm256_max_ps(a, lo), hi);
   }
+  // NaN stays: it is the second operand.
+  static Float bounded(Float a, Float lo, Float hi) {
+    return _mm256_min_ps(hi, _mm256_max_ps(lo, a));
+  }
+  // n floats from quads, whose 16-byte lanes are in order.
+  static void store_quads(float* y, const Float (&v)[4], int64_t n) {
+    alignas(32) float partial[kChannels];
+    float* to = n == kChannels ? y : partial;
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q) {
+      _mm_storeu_ps(to + 4 * q, _mm256_castps256_ps128(v[q]));
+      _mm_storeu_ps(to + 16 + 4 * q, _mm256_extractf128_ps(v[q], 1));
+    }
+    if (n != kChannels) __builtin_memcpy(y, partial, static_cast<size_t>(n) * sizeof(float));
+  }
   static Int rounded(Float a) { return _mm256_cvtps_epi32(a); }
   static Int words(Int a, Int b, Int zero) {
     return _mm256_adds_epi16(_mm256_packs_epi32(a, b), zero);
@@ -93,6 +108,19 @@ struct Zmm {
   static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
   static Float clamp(Float a, Float lo, Float hi) {
     return _mm512_min_ps(_mm512_max_ps(a, lo), hi);
+  }
+  static Float bounded(Float a, Float lo, Float hi) {
+    return _mm512_min_ps(hi, _mm512_max_ps(lo, a));
+  }
+  static void store_quads(float* y, const Float (&v)[4], int64_t) {
+    const Float low01 = _mm512_shuffle_f32x4(v[0], v[1], 0x44);
+    const Float low23 = _mm512_shuffle_f32x4(v[2], v[3], 0x44);
+    const Float high01 = _mm512_shuffle_f32x4(v[0], v[1], 0xee);
+    const Float high23 = _mm512_shuffle_f32x4(v[2], v[3], 0xee);
+    _mm512_storeu_ps(y, _mm512_shuffle_f32x4(low01, low23, 0x88));
+    _mm512_storeu_ps(y + 16, _mm512_shuffle_f32x4(low01, low23, 0xdd));
+    _mm512_storeu_ps(y + 32, _mm512_shuffle_f32x4(high01, high23, 0x88));
+    _mm512_storeu_ps(y + 48, _mm512_shuffle_f32x4(high01, high23, 0xdd));
   }
   static Int rounded(Float a) { return _mm512_cvtps_epi32(a); }
   static Int words(Int a, Int b, Int zero) {
