@@ -47,7 +47,8 @@ def _waves(samples: int, length: int, bins: int, *, inverse: bool = False) -> np
     """Return e^(∓2πi·jk/length) as complex128 [min(samples, length), bins]."""
     steps = np.outer(np.arange(min(samples, length)), np.arange(bins)) % length
     sign = 1 if inverse else -1
-    return np.asarray(np.exp(sign * 2j * np.pi * steps / length) / (length if inverse else 1))
+    roots = np.exp(sign * 2j * np.pi * np.arange(length) / length) / (length if inverse else 1)
+    return np.asarray(roots[steps])
 
 
 def _bins(length: int, *, onesided: bool) -> int:
