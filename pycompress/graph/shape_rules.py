@@ -28,11 +28,13 @@ Rule: TypeAlias = Callable[["Shapes", "Node"], "Shape | None"]
 def outputs(shapes: Shapes, node: Node) -> list[Shape | None]:
     """Return the shapes of a node's outputs; none, or None, where nothing is known."""
     name = node.op if node.domain == "" else f"{node.domain}.{node.op}"
-    rule = _RULES.get(name)
-    if rule is not None:
-        return [rule(shapes, node)]
-    several = SEVERAL.get(name)
-    return [] if several is None else several(shapes, node)
+    rule, several = _RULES.get(name), SEVERAL.get(name)
+    try:
+        if rule is not None:
+            return [rule(shapes, node)]
+        return [] if several is None else several(shapes, node)
+    except ZeroDivisionError:  # an axis of a number: whoever runs it says that there is none
+        return []
 
 
 def _same(shapes: Shapes, node: Node) -> Shape | None:

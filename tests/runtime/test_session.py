@@ -237,6 +237,7 @@ def test_a_big_tensor_may_say_where_it_lies():
         ([("Conv", {"strides": [0]})], "strides"),
         ([("Transpose", {"perm": [0, 2, 1]}), ("Transpose", {"perm": [1, 0]})], "perm"),
         ([("Pad", {}), ("Conv", {})], "pads"),
+        ([("ReduceMax", {"keepdims": 0}), ("ArgMax", {"axis": 0})], "axis"),
     ],
 )
 def test_attributes_that_fit_nothing_are_named(nodes, said):
