@@ -94,6 +94,16 @@ SPLITS = {
         BLIND,
     ),
     "planes": ("Transpose", [RNG.integers(0, 256, (3, 22501)).astype(np.uint8)], {"perm": [1, 0]}),
+    "channels": (
+        "GlobalAveragePool",
+        [RNG.standard_normal((3, 60, 7, 100)).astype(np.float32)],
+        {},
+    ),
+    "channels of bytes": (
+        "q_global_average_pool",
+        [RNG.integers(0, 256, (1, 70, 70, 201)).astype(np.uint8)],
+        {"x_scale": 0.1, "y_scale": 0.05, "x_zero": 3, "y_zero": 7},
+    ),
     "rows": (
         "Gather",
         [RNG.standard_normal((900, 70)).astype(np.float32), RNG.integers(0, 900, 301)],

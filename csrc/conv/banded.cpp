@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "conv/conv.h"
-#include "threads/claim.h"
 
 namespace pycompress {
 namespace {
@@ -191,12 +190,6 @@ void ConvPlan::run_banded(const ConvRun& run) const {
     Worker& own = workers[static_cast<size_t>(worker)];
     own.prepare(place_, product, band, skip, copy, table);
     const int64_t plane = (band.image * place_.out[0] + band.plane) * place_.out[1];
-    if (!alone && !run.sums_in_scratch) {
-      const int64_t first = (plane + band.y) * place_.out[2] + band.x;
-      const int64_t span = (band.rows - 1) * place_.out[2] + band.columns;
-      claim(static_cast<uint8_t*>(run.y) + first * filters * out_bytes,
-            (band.columns == place_.out[2] ? span : band.columns) * filters * out_bytes);
-    }
     for (const Piece& piece : own.pieces) {
       const int64_t pixel = (plane + band.y + piece.row) * place_.out[2] + band.x + piece.column;
       MatrixA a;

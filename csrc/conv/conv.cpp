@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "conv/windows.h"
-#include "threads/claim.h"
 
 namespace pycompress {
 namespace {
@@ -40,7 +39,6 @@ struct ConvPlan::Block {
   const void** table;  // indirect: its pointers, from row `first`
   uint8_t* gathered;
   float* sums;  // when they go to scratch
-  bool alone;   // no other thread works on other rows
 };
 
 ConvPlan::ConvPlan(const PackedConv& conv, const Placement& placement)
@@ -133,7 +131,6 @@ void ConvPlan::gemm_rows(const ConvRun& run, const Block& block, ThreadPool* poo
   uint8_t* y = run.sums_in_scratch
                    ? reinterpret_cast<uint8_t*>(block.sums)
                    : static_cast<uint8_t*>(run.y) + block.first * conv_->filters * out_bytes;
-  if (!block.alone && !run.sums_in_scratch) claim(y, block.rows * conv_->filters * out_bytes);
   const auto* x = static_cast<const uint8_t*>(run.x);
   const WindowSource source{place_, x, conv_->channels() * element};
   for (int64_t g = 0; g < conv_->groups; ++g) {
@@ -180,7 +177,7 @@ void ConvPlan::run_gemm(const ConvRun& run) const {
   // splits within one.
   const auto run_rows = [&](int64_t first, int64_t rows, const void** table) {
     int64_t step = one_piece ? rows : block_rows(run.finish != nullptr);
-    if (!one_piece && rows >= kRowsOfThread * threads) {
+    if (!one_piece && threads > 1 && rows >= kRowsOfThread * threads) {
       const int64_t even = ceil_div(rows, round_up(ceil_div(rows, step), threads));
       step = std::min(step, table == nullptr ? even : round_up(even, mr_));
     }
@@ -191,7 +188,6 @@ void ConvPlan::run_gemm(const ConvRun& run) const {
       Block block;
       block.first = first + index * step;
       block.rows = std::min(step, rows - index * step);
-      block.alone = within || alone;
       block.table = table == nullptr ? nullptr : table + index * step * place_.window.taps();
       block.sums = reinterpret_cast<float*>(scratch);
       block.gathered =

@@ -5,7 +5,6 @@
 #include <mutex>
 
 #include "conv/conv.h"
-#include "threads/claim.h"
 
 namespace pycompress {
 namespace {
@@ -120,7 +119,6 @@ void ConvPlan::run_depthwise(const ConvRun& run) const {
   const bool stacks = stack > 1;
   const auto sums_bytes = static_cast<size_t>(stack * place_.out[2] * channels * 4 + 63) / 64 * 64;
 
-  const bool alone = sequential(run);
   const DepthwiseArgs all = depthwise_args(run, epilogue);
   std::mutex mutex;  // of the range
   // Pixels from..to - 1 of a line, or of `together` lines all of them.
@@ -153,8 +151,6 @@ void ConvPlan::run_depthwise(const ConvRun& run) const {
     args.row = index * place_.out[2] + from;
     args.y = run.sums_in_scratch ? scratch + static_cast<size_t>(worker) * sums_bytes
                                  : static_cast<uint8_t*>(run.y) + args.row * channels * out_bytes;
-    if (!alone && !run.sums_in_scratch)
-      claim(args.y, together * (to - from) * channels * out_bytes);
     if (run.range != nullptr) args.range = range;
     call(args);
     if (run.finish != nullptr) {
@@ -183,7 +179,7 @@ void ConvPlan::run_depthwise(const ConvRun& run) const {
       at = index * width + to;
     }
   };
-  if (alone) {
+  if (sequential(run)) {
     run_lines(0, lines, 0);
     return;
   }

@@ -61,7 +61,7 @@ class RangeFinish final : public RowFinish {
 void hand_over(const KernelSet& set, ThreadPool* pool, const float* values, int64_t n,
                const Range& range, const HandedOver& to) {
   const DynamicScale found = scale_of_range(range.low, range.high);
-  parallel_ranges(pool, n, 0.5, Written(to.q, n), [&](int64_t begin, int64_t end) {
+  parallel_ranges(pool, n, 0.5, [&](int64_t begin, int64_t end) {
     set.quantize->to_u8(values + begin, end - begin, &found.scale, &found.zero, 0, to.q + begin);
   });
   *to.scale = found.scale;

@@ -301,7 +301,7 @@ DynamicScale dynamic_scale(const KernelSet& set, ThreadPool* pool, const float* 
 DynamicScale quantize_dynamic(const KernelSet& set, ThreadPool* pool, const float* x, int64_t n,
                               uint8_t* q) {
   const DynamicScale result = dynamic_scale(set, pool, x, n);
-  parallel_ranges(pool, n, 0.5, Written(q, n), [&](int64_t begin, int64_t end) {
+  parallel_ranges(pool, n, 0.5, [&](int64_t begin, int64_t end) {
     set.quantize->to_u8(x + begin, end - begin, &result.scale, &result.zero, 0, q + begin);
   });
   return result;
@@ -312,22 +312,21 @@ void quantize_rows(const KernelSet& set, ThreadPool* pool, const float* x, int64
   // Rows that are still in a first-level cache when their scales are known: dividing takes turns
   // with nothing, one row alone waits for it.
   const int64_t together = std::clamp<int64_t>(kRowBytes / 4 / std::max<int64_t>(k, 1), 1, 64);
-  parallel_ranges(pool, rows, 1.0 * static_cast<double>(k), Written(q, rows * k),
-                  [&](int64_t begin, int64_t end) {
-                    for (int64_t first = begin; first < end; first += together) {
-                      const int64_t count = std::min(together, end - first);
-                      for (int64_t r = first; r < first + count; ++r) {
-                        float low;
-                        float high;
-                        set.quantize->range(x + r * k, k, &low, &high);
-                        const DynamicScale found = scale_of_range(low, high);
-                        scale[r] = found.scale;
-                        zero[r] = found.zero;
-                      }
-                      set.quantize->rows_u8({x + first * k, count, k, k, scale + first,
-                                             zero + first, q + first * k, false});
-                    }
-                  });
+  parallel_ranges(pool, rows, 1.0 * static_cast<double>(k), [&](int64_t begin, int64_t end) {
+    for (int64_t first = begin; first < end; first += together) {
+      const int64_t count = std::min(together, end - first);
+      for (int64_t r = first; r < first + count; ++r) {
+        float low;
+        float high;
+        set.quantize->range(x + r * k, k, &low, &high);
+        const DynamicScale found = scale_of_range(low, high);
+        scale[r] = found.scale;
+        zero[r] = found.zero;
+      }
+      set.quantize->rows_u8(
+          {x + first * k, count, k, k, scale + first, zero + first, q + first * k, false});
+    }
+  });
 }
 
 }  // namespace pycompress

@@ -17,7 +17,6 @@
 #include "engine/attrs.h"
 #include "engine/tensor.h"
 #include "kernels.h"
-#include "threads/claim.h"
 #include "threads/pool.h"
 
 namespace pycompress {
@@ -161,36 +160,6 @@ void parallel_ranges(ThreadPool* pool, int64_t n, double cost, const Body& body)
     const int64_t begin = n * piece / pieces;
     const int64_t end = n * (piece + 1) / pieces;
     if (begin < end) body(begin, end);
-  });
-}
-
-// Memory that items are written to, one after the other.
-struct Written {
-  Written(const Tensor& y) : at(y.as<uint8_t>()), bytes(static_cast<int64_t>(y.bytes())) {}
-  Written(const void* data, int64_t size) : at(static_cast<const uint8_t*>(data)), bytes(size) {}
-  const uint8_t* at;
-  int64_t bytes;
-};
-
-// The same, and each thread asks for what it will write, a little ahead: body() is called for
-// several parts of a range.
-template <typename Body>
-void parallel_ranges(ThreadPool* pool, int64_t n, double cost, const Written& out,
-                     const Body& body) {
-  constexpr int64_t kAhead = 16 * 1024;  // bytes
-  const int64_t bytes = out.bytes;
-  const int64_t step = n <= 0 ? 1 : std::max<int64_t>(1, n * kAhead / std::max<int64_t>(1, bytes));
-  parallel_ranges(pool, n, cost, [&](int64_t begin, int64_t end) {
-    if (end - begin == n) return body(begin, end);
-    const auto claim_from = [&](int64_t first) {
-      const int64_t last = std::min(first + step, end);
-      if (first < end) claim(out.at + bytes * first / n, bytes * (last - first) / n);
-    };
-    claim_from(begin);
-    for (int64_t at = begin; at < end; at += step) {
-      claim_from(at + step);
-      body(at, std::min(at + step, end));
-    }
   });
 }
 

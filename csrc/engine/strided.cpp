@@ -121,22 +121,20 @@ void copy_woven(ThreadPool* pool, const StridedLoop<2>& loop, const T* src, T* d
   const int64_t blocks = ceil_div(n, kBlock);
   const int64_t block = ceil_div(n, std::max<int64_t>(1, blocks));
   const double cost = 0.5 * static_cast<double>(block * loop.inner() * int64_t{sizeof(T)});
-  const Written out(dst, outer.elements() * n * loop.inner() * int64_t{sizeof(T)});
-  parallel_ranges(
-      pool, outer.elements() * blocks, cost + 4.0, out, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          const int64_t first = i % blocks * block;
-          int64_t from = first;
-          int64_t to = first * loop.inner();
-          int64_t rest = i / blocks;
-          for (int axis = before - 1; axis >= 0; --axis) {
-            from += rest % outer[axis] * strides[0][axis];
-            to += rest % outer[axis] * strides[1][axis];
-            rest /= outer[axis];
-          }
-          kernel(src + from, loop.inner_stride(0), std::min(block, n - first), dst + to);
-        }
-      });
+  parallel_ranges(pool, outer.elements() * blocks, cost + 4.0, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = i % blocks * block;
+      int64_t from = first;
+      int64_t to = first * loop.inner();
+      int64_t rest = i / blocks;
+      for (int axis = before - 1; axis >= 0; --axis) {
+        from += rest % outer[axis] * strides[0][axis];
+        to += rest % outer[axis] * strides[1][axis];
+        rest /= outer[axis];
+      }
+      kernel(src + from, loop.inner_stride(0), std::min(block, n - first), dst + to);
+    }
+  });
 }
 
 }  // namespace
@@ -197,12 +195,10 @@ void copy_strided(ThreadPool* pool, const StridedLoop<2>& loop, size_t size, con
   const auto bytes = static_cast<int64_t>(size);
   const auto* from = static_cast<const uint8_t*>(src);
   auto* to = static_cast<uint8_t*>(dst);
-  const Written out(dst, loop.rows() * loop.inner() * bytes);
-  loop.parallel(pool, 0.25 * static_cast<double>(size), out,
-                [&](const int64_t* offsets, int64_t n) {
-                  copy_elements(from + offsets[0] * bytes, loop.inner_stride(0), n, size,
-                                to + offsets[1] * bytes);
-                });
+  loop.parallel(pool, 0.25 * static_cast<double>(size), [&](const int64_t* offsets, int64_t n) {
+    copy_elements(from + offsets[0] * bytes, loop.inner_stride(0), n, size,
+                  to + offsets[1] * bytes);
+  });
 }
 
 }  // namespace pycompress

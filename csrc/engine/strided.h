@@ -68,10 +68,10 @@ class StridedLoop {
   // body(offsets, n) over pieces of all rows, in threads when it is worth it: whole rows, or parts
   // of the only row.
   template <typename Body>
-  void parallel(ThreadPool* pool, double cost, const Written& out, const Body& body) const {
+  void parallel(ThreadPool* pool, double cost, const Body& body) const {
     if (inner() == 0 || rows_ == 0) return;
     if (rows_ == 1) {
-      parallel_ranges(pool, inner(), cost, out, [&](int64_t begin, int64_t end) {
+      parallel_ranges(pool, inner(), cost, [&](int64_t begin, int64_t end) {
         int64_t offsets[K];
         for (int k = 0; k < K; ++k) offsets[k] = begin * inner_stride(k);
         body(static_cast<const int64_t*>(offsets), end - begin);
@@ -80,7 +80,7 @@ class StridedLoop {
     }
     // A row costs a little even when it is short.
     const double row_cost = cost * static_cast<double>(inner()) + 4.0;
-    parallel_ranges(pool, rows_, row_cost, out, [&](int64_t begin, int64_t end) {
+    parallel_ranges(pool, rows_, row_cost, [&](int64_t begin, int64_t end) {
       for_rows(begin, end, [&](const int64_t* offsets) { body(offsets, inner()); });
     });
   }

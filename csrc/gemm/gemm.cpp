@@ -4,8 +4,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "threads/claim.h"
-
 namespace pycompress {
 namespace {
 
@@ -218,23 +216,12 @@ void run_range(const Job& job, int64_t first, int64_t last, int64_t first_group,
   job.strip(args);
 }
 
-void claim_result(const Job& job, int64_t first, int64_t last, int64_t first_group,
-                  int64_t last_group) {
-  const int64_t element = bytes_of(job.epilogue.out);
-  const int64_t width = job.width * job.kernel.nr;
-  const int64_t column = first_group * width;
-  const int64_t bytes = (std::min(job.b.n, last_group * width) - column) * element;
-  const int64_t rows = std::min(last - first, kMostClaimed / std::max<int64_t>(1, bytes) + 1);
-  char* row = job.c + (first * job.ldc + column) * element;
-  if (job.ldc == job.b.n && bytes == job.b.n * element) return claim(row, rows * bytes);
-  for (int64_t r = 0; r < rows; ++r, row += job.ldc * element) claim(row, bytes);
-}
-
 // Rows in parts that stay in cache, and columns split further when that leaves threads without
 // work. In blocks of rows and groups of panels.
 struct Split {
   int64_t block_step, group_step;
   bool parallel;
+  int64_t row_parts;  // not 0: by rows alone, wherever blocks would end
 };
 
 Split split(const Job& job, int64_t threads) {
@@ -242,7 +229,8 @@ Split split(const Job& job, int64_t threads) {
   const int64_t part_rows =
       std::clamp<int64_t>(kPartBytes / (depth * (job.kernel.widen != nullptr ? 2 : job.element)),
                           4 * job.height, kPartRows);
-  Split s{even_part(job.blocks, std::max<int64_t>(1, part_rows / job.height)), job.groups, false};
+  Split s{even_part(job.blocks, std::max<int64_t>(1, part_rows / job.height)), job.groups, false,
+          0};
   if (threads == 1) return s;
   const int64_t macs = job.m * job.b.n * depth;
   const int64_t wanted =
@@ -250,10 +238,12 @@ Split split(const Job& job, int64_t threads) {
   if (wanted < 2) return s;
   s.parallel = true;
   int64_t parts = ceil_div(job.blocks, s.block_step);
-  const bool even = job.blocks % threads == 0 || job.blocks >= 4 * threads;
+  const bool anywhere = job.a.table == nullptr;
+  const bool even = anywhere || job.blocks % threads == 0 || job.blocks >= 4 * threads;
   if (even && job.m >= kRowsOfThread * threads) {
     // By rows, as what is done to them before and after: they stay in the cache of one core.
-    parts = ceil_div(std::max(parts, threads), threads) * threads;
+    parts = round_up(std::max(parts, threads), threads);
+    if (anywhere) s.row_parts = parts;
     s.block_step = ceil_div(job.blocks, parts);
     return s;
   }
@@ -367,6 +357,11 @@ void gemm(const MatrixA& a, const PackedB& b, int64_t m, const Epilogue& epilogu
   Job job(a, b, m, epilogue, c, ldc);
   if (!b.is_float) complete(job, pool);
   const Split s = split(job, pool == nullptr ? 1 : pool->size());
+  if (s.row_parts != 0) {
+    return parallel_for(pool, s.row_parts, [&](int64_t part, int) {
+      run_range(job, m * part / s.row_parts, m * (part + 1) / s.row_parts, 0, job.groups);
+    });
+  }
   const int64_t columns = ceil_div(job.groups, s.group_step);
   parallel_for(s.parallel ? pool : nullptr, ceil_div(job.blocks, s.block_step) * columns,
                [&](int64_t task, int) {
@@ -374,7 +369,6 @@ void gemm(const MatrixA& a, const PackedB& b, int64_t m, const Epilogue& epilogu
                  const int64_t group = task % columns * s.group_step;
                  const int64_t last = std::min(m, (block + s.block_step) * job.height);
                  const int64_t last_group = std::min(job.groups, group + s.group_step);
-                 if (s.parallel) claim_result(job, block * job.height, last, group, last_group);
                  run_range(job, block * job.height, last, group, last_group);
                });
 }

@@ -147,7 +147,7 @@ void combine_tensors(const RunContext& run, const StridedLoop<3>& loop, Arithmet
   if (y.dtype == DType::f32 && has_kernel(op)) {
     const PointwiseKernels& pointwise = *run.set().pointwise;
     const Binary kernel = kernel_of(op);
-    loop.parallel(run.pool(), cost_of(op), run.output(0), [&](const int64_t* at, int64_t n) {
+    loop.parallel(run.pool(), cost_of(op), [&](const int64_t* at, int64_t n) {
       pointwise.binary(kernel, a.as<float>() + at[0], a_step, b.as<float>() + at[1], b_step, n,
                        y.as<float>() + at[2]);
     });
@@ -156,7 +156,7 @@ void combine_tensors(const RunContext& run, const StridedLoop<3>& loop, Arithmet
   dispatch(y.dtype, [&](auto zero) {
     using T = decltype(zero);
     if constexpr (!std::is_same_v<T, bool>) {
-      loop.parallel(run.pool(), cost_of(op), run.output(0), [&](const int64_t* at, int64_t n) {
+      loop.parallel(run.pool(), cost_of(op), [&](const int64_t* at, int64_t n) {
         scalar_row(op, a.as<T>() + at[0], a_step, b.as<T>() + at[1], b_step, n, y.as<T>() + at[2]);
       });
     }
@@ -210,7 +210,7 @@ class BinaryOp final : public Op {
     const Tensor& y = run.output(0);
     if (state.square || state.root) {
       const Unary unary = state.square ? Unary::square : Unary::sqrt;
-      parallel_ranges(run.pool(), y.elements(), 1.0, y, [&](int64_t begin, int64_t end) {
+      parallel_ranges(run.pool(), y.elements(), 1.0, [&](int64_t begin, int64_t end) {
         run.set().pointwise->unary(unary, a.as<float>() + begin, end - begin, 0.0f, 0.0f,
                                    y.as<float>() + begin);
       });

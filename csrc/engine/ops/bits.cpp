@@ -70,7 +70,7 @@ class BitsOp final : public Op {
     const auto& loop = run.state<BroadcastState>().loop;
     dispatch_integer(run.output(0).dtype, [&](auto zero) {
       using T = decltype(zero);
-      loop.parallel(run.pool(), 1.0, run.output(0), [&](const int64_t* at, int64_t n) {
+      loop.parallel(run.pool(), 1.0, [&](const int64_t* at, int64_t n) {
         bits_row(op_, run.input(0).as<T>() + at[0], loop.inner_stride(0),
                  run.input(1).as<T>() + at[1], loop.inner_stride(1), n,
                  run.output(0).as<T>() + at[2]);

@@ -57,7 +57,7 @@ class Comparison final : public Op {
     const int64_t b_step = loop.inner_stride(1);
     dispatch(run.input(0).dtype, [&](auto zero) {
       using T = decltype(zero);
-      loop.parallel(run.pool(), 1.0, run.output(0), [&](const int64_t* at, int64_t n) {
+      loop.parallel(run.pool(), 1.0, [&](const int64_t* at, int64_t n) {
         compare_row(op_, run.input(0).as<T>() + at[0], a_step, run.input(1).as<T>() + at[1], b_step,
                     n, run.output(0).as<bool>() + at[2]);
       });
@@ -77,7 +77,7 @@ class LogicOp final : public Op {
   }
   void run(const RunContext& run) const override {
     const auto& loop = run.state<BroadcastState>().loop;
-    loop.parallel(run.pool(), 0.5, run.output(0), [&](const int64_t* at, int64_t n) {
+    loop.parallel(run.pool(), 0.5, [&](const int64_t* at, int64_t n) {
       logic_row(op_, run.input(0).as<uint8_t>() + at[0], loop.inner_stride(0),
                 run.input(1).as<uint8_t>() + at[1], loop.inner_stride(1), n,
                 run.output(0).as<uint8_t>() + at[2]);
@@ -162,7 +162,7 @@ class Where final : public Op {
   template <typename T>
   static void choose(const RunContext& run) {
     const auto& loop = run.state<WhereState>().loop;
-    loop.parallel(run.pool(), 1.0, run.output(0), [&](const int64_t* at, int64_t n) {
+    loop.parallel(run.pool(), 1.0, [&](const int64_t* at, int64_t n) {
       choose_row(run.input(0).as<uint8_t>() + at[0], loop.inner_stride(0),
                  run.input(1).as<T>() + at[1], loop.inner_stride(1), run.input(2).as<T>() + at[2],
                  loop.inner_stride(2), n, run.output(0).as<T>() + at[3]);

@@ -35,12 +35,11 @@ void copy_blocks(int64_t count, int64_t bytes, const uint8_t* src, int64_t src_s
 // body(first, count) over pieces of `outer` rows of `bytes`: what a piece reads or writes in turns
 // stays in a first-level cache, unless a row alone is larger.
 template <typename Body>
-void for_pieces(ThreadPool* pool, int64_t outer, int64_t bytes, const Written& out,
-                const Body& body) {
+void for_pieces(ThreadPool* pool, int64_t outer, int64_t bytes, const Body& body) {
   constexpr int64_t kPiece = 16 * 1024;
   if (bytes == 0) return;
   const int64_t rows = std::max<int64_t>(1, kPiece / bytes);
-  parallel_ranges(pool, outer, 0.25 * static_cast<double>(bytes) + 4.0, out,
+  parallel_ranges(pool, outer, 0.25 * static_cast<double>(bytes) + 4.0,
                   [&](int64_t begin, int64_t end) {
                     for (int64_t i = begin; i < end; i += rows) body(i, std::min(rows, end - i));
                   });
@@ -78,7 +77,7 @@ class Concat final : public Op {
     const int axis = normalize_axis(axis_, y.shape.rank());
     const int64_t outer = y.shape.product(0, axis);
     const int64_t step = block_bytes(y, axis);
-    for_pieces(run.pool(), outer, step, y, [&](int64_t first, int64_t count) {
+    for_pieces(run.pool(), outer, step, [&](int64_t first, int64_t count) {
       uint8_t* dst = y.as<uint8_t>() + first * step;
       for (int i = 0; i < run.inputs(); ++i) {
         const int64_t bytes = block_bytes(run.input(i), axis);
@@ -136,7 +135,7 @@ class Split final : public Op {
     const int axis = normalize_axis(axis_, x.shape.rank());
     const int64_t outer = x.shape.product(0, axis);
     const int64_t step = block_bytes(x, axis);
-    for_pieces(run.pool(), outer, step, Written(nullptr, 0), [&](int64_t first, int64_t count) {
+    for_pieces(run.pool(), outer, step, [&](int64_t first, int64_t count) {
       const uint8_t* src = x.as<uint8_t>() + first * step;
       for (int i = 0; run.wants(i); ++i) {
         const int64_t bytes = block_bytes(run.output(i), axis);

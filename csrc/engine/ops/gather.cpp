@@ -59,7 +59,7 @@ class Gather final : public Op {
     const auto* src = data.as<uint8_t>();
     auto* dst = run.output(0).as<uint8_t>();
     // The rows of a large table come from memory.
-    parallel_ranges(run.pool(), outer * count, static_cast<double>(bytes) + 16.0, run.output(0),
+    parallel_ranges(run.pool(), outer * count, static_cast<double>(bytes) + 16.0,
                     [&](int64_t begin, int64_t end) {
                       for (int64_t i = begin; i < end; ++i) {
                         const int64_t row =

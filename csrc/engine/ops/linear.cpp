@@ -188,11 +188,6 @@ class Linear final : public Op {
       const int64_t rows = std::min(step, state.rows - first);
       MatrixA part = a;
       part.data = static_cast<const uint8_t*>(a.data) + first * k_ * element;
-      if (threads > 1) {
-        const int64_t row_bytes =
-            n_ * (y_by_row_ ? 1 : static_cast<int64_t>(dtype_size(layer_.y_dtype)));
-        claim(y.as<uint8_t>() + first * row_bytes, rows * row_bytes);
-      }
       Epilogue end = epilogue;
       if (end.residual != nullptr)
         end.residual = static_cast<const float*>(end.residual) + first * n_;

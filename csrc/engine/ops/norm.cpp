@@ -51,7 +51,7 @@ class LayerNorm final : public Op {
     float* mean = run.wants(1) ? run.output(1).as<float>() : nullptr;
     float* deviation = run.wants(2) ? run.output(2).as<float>() : nullptr;
     parallel_ranges(
-        run.pool(), rows, 3.0 * static_cast<double>(n), y, [&](int64_t begin, int64_t end) {
+        run.pool(), rows, 3.0 * static_cast<double>(n), [&](int64_t begin, int64_t end) {
           for (int64_t r = begin; mean != nullptr && r < end; ++r) {
             statistics(x.as<float>() + r * n, n, mean + r,
                        deviation == nullptr ? nullptr : deviation + r);

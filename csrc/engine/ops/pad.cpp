@@ -130,7 +130,7 @@ class Pad final : public Op {
     const int64_t n = y.shape[last];
     const auto* src = x.as<uint8_t>();
     parallel_ranges(
-        run.pool(), y.shape.product(0, last), 0.25 * static_cast<double>(n * size) + 8.0, y,
+        run.pool(), y.shape.product(0, last), 0.25 * static_cast<double>(n * size) + 8.0,
         [&](int64_t begin, int64_t end) {
           for (int64_t row = begin; row < end; ++row) {
             int64_t from = 0;

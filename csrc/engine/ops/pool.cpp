@@ -217,20 +217,40 @@ std::unique_ptr<GlobalState> plan_global(PlanContext& plan, DType out) {
   return state;
 }
 
-template <typename Kind, typename Fold>
-void fold_images(const RunContext& run, typename Kind::Value* y, const Fold& fold) {
+// body(image, first channel, count): a sum of floats depends on the order of its pixels, so
+// images are parted by channels, by whole lines of the cache.
+template <typename Body>
+void for_parts_of_images(const RunContext& run, int64_t size, const Body& body) {
   const auto& state = run.state<GlobalState>();
-  const auto* x = run.input(0).as<typename Kind::Value>();
-  const double cost = static_cast<double>(state.pixels * state.channels);
-  parallel_ranges(run.pool(), state.batch, cost, [&](int64_t begin, int64_t end) {
-    for (int64_t n = begin; n < end; ++n) {
-      auto* out = y + n * state.channels;
-      std::fill(out, out + state.channels, Kind::first());
-      for (int64_t p = 0; p < state.pixels; ++p) {
-        fold(x + (n * state.pixels + p) * state.channels, state.channels, out);
-      }
+  constexpr int64_t kCacheLine = 64;
+  const int64_t line = kCacheLine / size;
+  const int64_t threads = run.pool() == nullptr ? 1 : run.pool()->size();
+  const int64_t wanted = state.batch % threads == 0 ? 1 : threads;
+  const int64_t step = round_up(std::max<int64_t>(1, ceil_div(state.channels, wanted)), line);
+  const int64_t parts = ceil_div(state.channels, step);
+  const double cost =
+      static_cast<double>(state.pixels * std::min(step, state.channels) * size) / 4.0;
+  parallel_ranges(run.pool(), state.batch * parts, cost, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = i % parts * step;
+      body(i / parts, first, std::min(step, state.channels - first));
     }
   });
+}
+
+template <typename Kind, typename Fold>
+void fold_images(const RunContext& run, typename Kind::Value* y, const Fold& fold) {
+  using Value = typename Kind::Value;
+  const auto& state = run.state<GlobalState>();
+  const auto* x = run.input(0).as<Value>();
+  for_parts_of_images(run, int64_t{sizeof(Value)},
+                      [&](int64_t image, int64_t first, int64_t count) {
+                        auto* out = y + image * state.channels + first;
+                        std::fill(out, out + count, Kind::first());
+                        const Value* from = x + image * state.pixels * state.channels + first;
+                        for (int64_t p = 0; p < state.pixels; ++p, from += state.channels)
+                          fold(from, count, out);
+                      });
 }
 
 class GlobalMaxPool final : public Op {
@@ -303,7 +323,7 @@ class IntegerGlobalAveragePool final : public Op {
     if (state->pixels > std::numeric_limits<int32_t>::max() / 256) {
       fail("a sum over " + str(state->pixels) + " pixels may leave int32");
     }
-    plan.scratch(static_cast<size_t>(state->channels) * sizeof(int32_t));
+    plan.scratch(static_cast<size_t>(state->batch * state->channels) * sizeof(int32_t));
     return state;
   }
 
@@ -328,15 +348,19 @@ class IntegerGlobalAveragePool final : public Op {
     const auto offset = static_cast<int32_t>(state.pixels * x_zero_);
     const float low = static_cast<float>(std::numeric_limits<Byte>::min() - y_zero_);
     const float high = static_cast<float>(std::numeric_limits<Byte>::max() - y_zero_);
-    for (int64_t n = 0; n < state.batch; ++n, y += state.channels) {
-      std::fill(acc, acc + state.channels, 0);
-      for (int64_t p = 0; p < state.pixels; ++p, x += state.channels) sum(x, state.channels, acc);
-      for (int64_t c = 0; c < state.channels; ++c) {
-        const float v = static_cast<float>(acc[c] - offset) * m;
-        y[c] = static_cast<Byte>(static_cast<int64_t>(std::nearbyint(std::clamp(v, low, high))) +
-                                 y_zero_);
-      }
-    }
+    for_parts_of_images(
+        run, int64_t{sizeof(Byte)}, [&](int64_t image, int64_t first, int64_t count) {
+          int32_t* const sums = acc + image * state.channels + first;
+          std::fill(sums, sums + count, 0);
+          const Byte* from = x + image * state.pixels * state.channels + first;
+          for (int64_t p = 0; p < state.pixels; ++p, from += state.channels) sum(from, count, sums);
+          Byte* const to = y + image * state.channels + first;
+          for (int64_t c = 0; c < count; ++c) {
+            const float v = static_cast<float>(sums[c] - offset) * m;
+            to[c] = static_cast<Byte>(
+                static_cast<int64_t>(std::nearbyint(std::clamp(v, low, high))) + y_zero_);
+          }
+        });
   }
 
   float x_scale_, y_scale_;

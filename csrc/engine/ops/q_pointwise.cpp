@@ -35,10 +35,9 @@ class QTable final : public Op {
   void run(const RunContext& run) const override {
     const auto* x = run.input(0).as<uint8_t>();
     auto* y = run.output(0).as<uint8_t>();
-    parallel_ranges(run.pool(), run.output(0).elements(), 0.5, run.output(0),
-                    [&](int64_t begin, int64_t end) {
-                      run.set().pointwise->table(x + begin, end - begin, table_.data(), y + begin);
-                    });
+    parallel_ranges(run.pool(), run.output(0).elements(), 0.5, [&](int64_t begin, int64_t end) {
+      run.set().pointwise->table(x + begin, end - begin, table_.data(), y + begin);
+    });
   }
 
  private:
@@ -88,7 +87,7 @@ class QBinary final : public Op {
     args.is_signed = run.output(0).dtype == DType::s8;
     const int64_t a_step = loop.inner() == 1 ? 1 : loop.inner_stride(0);
     const int64_t b_step = loop.inner() == 1 ? 1 : loop.inner_stride(1);
-    loop.parallel(run.pool(), 1.0, run.output(0), [&](const int64_t* at, int64_t n) {
+    loop.parallel(run.pool(), 1.0, [&](const int64_t* at, int64_t n) {
       row(run.set(), args, run.input(0).as<uint8_t>() + at[0], a_step,
           run.input(1).as<uint8_t>() + at[1], b_step, n, run.output(0).as<uint8_t>() + at[2]);
     });

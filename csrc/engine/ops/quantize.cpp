@@ -102,11 +102,11 @@ class Scaled : public Op {
     const auto& state = run.state<ScaleState>();
     if (state.rows_of_block > 0) return for_blocks(run, body);
     if (state.rows == 1 && !state.within) {
-      parallel_ranges(run.pool(), state.n, 0.5, run.output(0),
+      parallel_ranges(run.pool(), state.n, 0.5,
                       [&](int64_t begin, int64_t end) { body(begin, end - begin, 0, 0); });
       return;
     }
-    parallel_ranges(run.pool(), state.rows, 0.5 * static_cast<double>(state.n) + 4.0, run.output(0),
+    parallel_ranges(run.pool(), state.rows, 0.5 * static_cast<double>(state.n) + 4.0,
                     [&](int64_t begin, int64_t end) {
                       for (int64_t r = begin; r < end; ++r) {
                         body(r * state.n, state.n, state.within ? 0 : r % state.channels,

@@ -34,7 +34,7 @@ double unary_cost(Unary op) {
 
 void run_unary(const RunContext& run, const Tensor& x, const Tensor& y, Unary op, float alpha,
                float beta) {
-  parallel_ranges(run.pool(), y.elements(), unary_cost(op), y, [&](int64_t begin, int64_t end) {
+  parallel_ranges(run.pool(), y.elements(), unary_cost(op), [&](int64_t begin, int64_t end) {
     run.set().pointwise->unary(op, x.as<float>() + begin, end - begin, alpha, beta,
                                y.as<float>() + begin);
   });
@@ -227,7 +227,7 @@ class PRelu final : public Op {
   }
   void run(const RunContext& run) const override {
     const auto& loop = run.state<BroadcastState>().loop;
-    loop.parallel(run.pool(), 1.0, run.output(0), [&](const int64_t* at, int64_t n) {
+    loop.parallel(run.pool(), 1.0, [&](const int64_t* at, int64_t n) {
       map_pairs(run.input(0).as<float>() + at[0], int64_t{1}, run.input(1).as<float>() + at[1],
                 loop.inner_stride(1), n, run.output(0).as<float>() + at[2],
                 [](float x, float slope) { return x < 0 ? x * slope : x; });
