@@ -44,6 +44,30 @@ def test_a_mask_of_any_broadcast_shape(shape):
     np.testing.assert_allclose(y, wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("batches", [(2, 1, 1), (1, 2, 2), (2, 2, 1), (1, 1, 2)])
+@pytest.mark.parametrize("heads", [(4, 1, 1), (1, 4, 4), (4, 4, 1), (4, 2, 4)])
+def test_operands_that_repeat_for_examples_and_heads(batches, heads):
+    sizes = zip(batches, (5, 7, 7), heads, (3, 3, 6), strict=True)
+    q, k, v = parts = [f32(*size) for size in sizes]
+    (y,) = run("attention", parts, {"alpha": 0.5}, threads=2)
+    q, k, v = (np.repeat(np.repeat(p, 2 // p.shape[0], 0), 4 // p.shape[2], 2) for p in parts)
+    np.testing.assert_allclose(y, attention(q, k, v, alpha=0.5), rtol=1e-4, atol=1e-5)
+
+
+def test_no_shapes_but_orders_of_axes():
+    m = Model()
+    q, k, v = (m.node("Transpose", m.input(name, None), perm=HEADS) for name in "qkv")
+    scores = m.node("MatMul", q, m.node("Transpose", k, perm=[0, 1, 3, 2]))
+    y = m.node("MatMul", m.node("Softmax", scores, axis=-1), v)
+    m.output(m.node("Transpose", y, perm=HEADS))
+    session = InferenceSession(m.proto())
+    for batches, heads in (((2, 2, 2), (4, 4, 4)), ((2, 1, 1), (4, 1, 1)), ((1, 2, 2), (1, 4, 4))):
+        sizes = zip(batches, (5, 7, 7), heads, (3, 3, 6), strict=True)
+        feeds = {name: f32(*size) for name, size in zip("qkv", sizes, strict=True)}
+        assert_close(session.run(None, feeds), reference(m.proto(), feeds))
+    assert "attention" in operators(session, feeds)
+
+
 def test_no_keys_and_no_rows():
     (y,) = run("attention", [f32(1, 2, 1, 3), f32(1, 0, 1, 3), f32(1, 0, 1, 4)])
     np.testing.assert_array_equal(y, np.zeros((1, 2, 1, 4), np.float32))

@@ -3,8 +3,9 @@
 // [batch, heads, rows, depth] where `heads_first` says so, and so is the result written: nothing is
 // transposed in memory. With `heads` they are columns of wider rows, [batch, rows, columns], from
 // `offsets` on: what a layer gives that computes all three. K and V may have fewer heads than Q,
-// each of which then serves as many neighbours (grouped queries). With `nan_to_zero` a row of
-// weights that are no numbers counts as zeros: what a row gives whose keys are all masked by -inf.
+// each of which then serves as many neighbours (grouped queries), and what has one example or one
+// head serves all. With `nan_to_zero` a row of weights that are no numbers counts as zeros: what a
+// row gives whose keys are all masked by -inf.
 #include <algorithm>
 #include <cmath>
 
@@ -22,7 +23,7 @@ constexpr int64_t kScoreBytes = 128 * 1024;
 struct AttentionState final : OpState {
   int64_t batch = 0, rows = 0, heads = 0, depth = 0;  // of Q
   int64_t keys = 0, width = 0;                        // rows of K and V, depth of V
-  int64_t shared = 1;                                 // heads of Q to one of K and V
+  int64_t shared[4] = {1, 1, 1, 1};                   // heads of the result to one of Q, K and V
   int64_t batch_step[4] = {};                         // of Q, K, V and the result, in elements:
   int64_t head_step[4] = {};                          // from batch to batch, head to head
   int64_t step[4] = {};                               // and row to row
@@ -54,20 +55,33 @@ class Attention final : public Op {
     const Shape q = heads_of(plan, 0, "Q");
     const Shape k = heads_of(plan, 1, "K");
     const Shape v = heads_of(plan, 2, "V");
-    const bool grouped = k[2] == q[2] || (k[2] > 0 && q[2] % k[2] == 0);
-    if (k[0] != q[0] || !grouped || k[3] != q[3] || v[0] != q[0] || v[1] != k[1] || v[2] != k[2]) {
-      fail("shapes " + q.str() + ", " + k.str() + " and " + v.str() + " of Q, K and V do not fit");
-    }
     auto state = std::make_unique<AttentionState>();
     state->batch = q[0];
-    state->rows = q[1];
     state->heads = q[2];
+    for (const Shape& part : {k, v}) {
+      if (state->batch == 1) state->batch = part[0];
+      if (state->heads == 1) state->heads = part[2];
+    }
+    const auto fits = [&](const Shape& part) {
+      const bool heads = part[2] > 0 ? state->heads % part[2] == 0 : state->heads == 0;
+      return (part[0] == state->batch || part[0] == 1) && heads;
+    };
+    const bool plain = q[2] == state->heads || q[2] == 1;
+    if (!plain || !fits(q) || !fits(k) || !fits(v) || k[3] != q[3] || v[1] != k[1]) {
+      fail("shapes " + q.str() + ", " + k.str() + " and " + v.str() + " of Q, K and V do not fit");
+    }
+    state->rows = q[1];
     state->depth = q[3];
     state->keys = k[1];
     state->width = v[3];
-    state->shared = k[2] > 0 ? q[2] / k[2] : 1;
-    const Shape parts[4] = {q, k, v, Shape{q[0], q[1], q[2], v[3]}};
-    for (int i = 0; i < 4; ++i) place(parts[i], i, i < 3 ? &plan.shape(i) : nullptr, state.get());
+    const int64_t batch = state->batch;
+    const int64_t heads = state->heads;
+    const Shape parts[4] = {q, k, v, Shape{batch, q[1], heads, v[3]}};
+    for (int i = 0; i < 4; ++i) {
+      place(parts[i], i, i < 3 ? &plan.shape(i) : nullptr, state.get());
+      if (parts[i][0] == 1) state->batch_step[i] = 0;  // the same for all examples
+      if (parts[i][2] > 0) state->shared[i] = heads / parts[i][2];
+    }
     state->scale.assign(static_cast<size_t>(state->keys), alpha_);
     if (plan.has(3)) place_mask(plan, state.get());
     state->ld = round_up(std::max<int64_t>(1, state->keys), 16);
@@ -76,8 +90,7 @@ class Attention final : public Op {
         std::clamp<int64_t>(kScoreBytes / row_bytes / 12 * 12, 12, std::max<int64_t>(12, q[1]));
     state->scores_bytes = padded_size(static_cast<size_t>(state->block * row_bytes));
     plan.scratch(state->scores_bytes * static_cast<size_t>(plan.threads()));
-    plan.output(0, DType::f32,
-                heads_first_[3] ? Shape{q[0], q[2], q[1], v[3]} : Shape{q[0], q[1], q[2], v[3]});
+    plan.output(0, DType::f32, heads_first_[3] ? Shape{batch, heads, q[1], v[3]} : parts[3]);
     return state;
   }
 
@@ -140,15 +153,15 @@ class Attention final : public Op {
     const int64_t batch = index / state.heads;
     const int64_t head = index % state.heads;
     const auto at = [&](int i, int64_t of) {
-      return batch * state.batch_step[i] + of * state.head_step[i];
+      return batch * state.batch_step[i] + of / state.shared[i] * state.head_step[i];
     };
     const auto part = [&](int i, int64_t of) {
       return run.input(i).as<float>() + offsets_[static_cast<size_t>(i)] + at(i, of);
     };
     PackedB& keys = reusable_panels(run.set(), true, state.depth, state.keys, PanelSide::left);
     PackedB& values = reusable_panels(run.set(), true, state.keys, state.width);
-    fill_b_f32(&keys, part(1, head / state.shared), 0, 1, state.step[1]);
-    fill_b_f32(&values, part(2, head / state.shared), 0, state.step[2], 1);
+    fill_b_f32(&keys, part(1, head), 0, 1, state.step[1]);
+    fill_b_f32(&values, part(2, head), 0, state.step[2], 1);
     const float* q = part(0, head);
     float* y = run.output(0).as<float>() + at(3, head);
     auto* scores =
