@@ -4,9 +4,10 @@
 // timed. The answers are the same bits.
 //
 //   trial   a few runs the way that was faster, split at first, as many the other way, and both
-//           again; the first after a change is not counted. Other work on the machine only ever
-//           adds to a run: the quickest of each way are what counts.
-//   hold    many runs the faster way, twice as many as the last time where nothing has changed
+//           again; the first after a change is not counted, and of the others neither the quickest
+//           nor the slowest of each way: one that found everything at its best, or was held up
+//   hold    many runs the faster way, twice as many as the last time where nothing has changed, but
+//           no longer than seconds: which way is faster changes with what else the machine does
 //
 // What takes long is split.
 #pragma once
@@ -23,12 +24,13 @@ class ThreadChoice {
   void took(bool split, int64_t nanoseconds);
 
  private:
-  // The quickest two of the runs that count.
+  // Of the runs that count.
   struct Times {
-    int64_t best = std::numeric_limits<int64_t>::max() / 2;
-    int64_t second = best;
+    int64_t sum = 0, longest = 0;
+    int64_t best = std::numeric_limits<int64_t>::max();
+    int64_t count = 0;
     void add(int64_t nanoseconds);
-    double mean() const { return 0.5 * static_cast<double>(best + second); }
+    double middle() const;
   };
   bool in_other_block() const;
   bool splits_now() const { return split_ != in_other_block(); }
@@ -37,7 +39,7 @@ class ThreadChoice {
   void decide(bool other_is_faster);
 
   static constexpr int64_t kLeastHold = 128;
-  static constexpr int64_t kLeastAlone = 100'000'000;  // ns
+  static constexpr int64_t kLeastHeld = 100'000'000;  // ns
 
   mutable std::mutex mutex_;
   bool trial_ = true;
@@ -45,7 +47,7 @@ class ThreadChoice {
   int64_t runs_ = 0;   // of this trial, or since the last one
   int64_t held_ = 0;   // ns
   int64_t hold_ = kLeastHold;
-  int64_t alone_ = kLeastAlone;
+  int64_t longest_ = kLeastHeld;
   Times times_[2];  // alone, split
 };
 
