@@ -280,7 +280,7 @@ class Layout:
 
     def _moved(self, node: Node) -> bool:
         """Tell whether an input only exists in permuted form."""
-        return not self.forms.keys().isdisjoint(node.inputs)
+        return any(v is not None and v in self.forms for v in node.inputs)
 
     def _plain(self, node: Node) -> None:
         if self._moved(node):
